@@ -1,0 +1,54 @@
+#include "model/base/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+int error_set(struct error *err, enum error_code code, const char *format, ...)
+{
+    if (err) {
+        va_list args;
+        va_start(args, format);
+        err->code = code;
+        vsnprintf(err->text, sizeof err->text, format, args);
+        va_end(args);
+    }
+    return -1;
+}
+
+int error_prefix(struct error *err, const char *format, ...)
+{
+    if (err) {
+        char old[ERROR_TEXT_SIZE];
+        memcpy(old, err->text, sizeof old);
+        va_list args;
+        va_start(args, format);
+        int n = vsnprintf(err->text, sizeof err->text, format, args);
+        va_end(args);
+        if (n >= 0 && (size_t)n < sizeof err->text)
+            snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+    }
+    return -1;
+}
+
+const char *error_name(enum error_code code)
+{
+    static const char *const names[] = {
+        [ERR_NONE] = "none",
+        [ERR_MEMORY] = "out_of_memory",
+        [ERR_IO] = "io",
+        [ERR_ARGUMENT] = "bad_argument",
+        [ERR_BAD_PNG] = "bad_png",
+        [ERR_BAD_NIFTI] = "bad_nifti",
+        [ERR_UNSUPPORTED] = "unsupported",
+        [ERR_TOO_LARGE] = "too_large",
+        [ERR_CONSTANT_IMAGE] = "constant_image",
+        [ERR_BAD_WEIGHTS] = "bad_weights",
+        [ERR_BAD_CONFIG] = "bad_config",
+        [ERR_BAD_DATA] = "bad_data",
+        [ERR_CANCELLED] = "cancelled",
+        [ERR_INTERNAL] = "internal",
+    };
+    unsigned i = (unsigned)code;
+    return i < sizeof names / sizeof *names && names[i] ? names[i] : "internal";
+}

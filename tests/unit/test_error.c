@@ -1,0 +1,63 @@
+/* base/error: codes, texts, truncation. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/base/error.h"
+
+START_TEST(sets_code_and_text)
+{
+    struct error err;
+    ck_assert_int_eq(error_set(&err, ERR_BAD_PNG, "row %d", 7), -1);
+    ck_assert_int_eq(err.code, ERR_BAD_PNG);
+    ck_assert_str_eq(err.text, "row 7");
+    ck_assert_int_eq(error_set(NULL, ERR_IO, "nobody listens"), -1);
+}
+END_TEST
+
+START_TEST(prefix_keeps_the_cause)
+{
+    struct error err;
+    error_set(&err, ERR_IO, "no such file");
+    error_prefix(&err, "model.safetensors");
+    ck_assert_int_eq(err.code, ERR_IO);
+    ck_assert_str_eq(err.text, "model.safetensors: no such file");
+}
+END_TEST
+
+START_TEST(long_text_is_cut_not_overrun)
+{
+    struct error err;
+    char big[4 * ERROR_TEXT_SIZE];
+    memset(big, 'x', sizeof big - 1);
+    big[sizeof big - 1] = 0;
+    error_set(&err, ERR_IO, "%s", big);
+    ck_assert_uint_eq(strlen(err.text), ERROR_TEXT_SIZE - 1);
+    error_prefix(&err, "%s", big);
+    ck_assert_uint_eq(strlen(err.text), ERROR_TEXT_SIZE - 1);
+}
+END_TEST
+
+START_TEST(every_code_has_a_name)
+{
+    for (int c = ERR_NONE; c <= ERR_INTERNAL; c++)
+        ck_assert(strlen(error_name(c)) > 1);
+    ck_assert_str_eq(error_name(9999), "internal");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *suite = suite_create("error");
+    TCase *tc = tcase_create("error");
+    tcase_add_test(tc, sets_code_and_text);
+    tcase_add_test(tc, prefix_keeps_the_cause);
+    tcase_add_test(tc, long_text_is_cut_not_overrun);
+    tcase_add_test(tc, every_code_has_a_name);
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
