@@ -17,6 +17,8 @@
 
 #include "model/base/error.h"
 #include "model/data/image.h"
+#include "model/rcnn/box.h"   /* struct box */
+#include "model/rcnn/paste.h" /* struct mask_window */
 
 enum {
     MODEL_IMAGE_CLASSES = 3,    /* control, common pneumonia, COVID-19 */
@@ -86,10 +88,6 @@ const struct model_info *model_info(const struct model *model);
 
 /* ---- results ---- */
 
-struct box {
-    float x0, y0, x1, y1; /* x0 <= x1, y0 <= y1 */
-};
-
 struct detection {
     int label;   /* 1..3 */
     float score; /* (0,1] */
@@ -121,11 +119,6 @@ struct prediction {
     struct region regions[MODEL_MAX_REGIONS];
 
     double seconds[MODEL_STAGES];
-};
-
-/* Part of a plane that a pasted mask may touch: columns x0..x1-1, rows y0..y1-1; maybe empty. */
-struct mask_window {
-    int x0, y0, x1, y1;
 };
 
 /*
