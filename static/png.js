@@ -1,0 +1,115 @@
+// Enough of PNG to say what a file is, and to read 16-bit greys, of which a browser keeps 8 bits.
+
+const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
+
+/** What the bytes are: 'png', 'volume' (NIfTI, or gzip, which may hold one) or 'other'. */
+export function sniff(bytes) {
+    if (SIGNATURE.every((value, index) => bytes[index] === value)) {
+        return 'png';
+    }
+    const at = (offset, text) =>
+        bytes.length >= offset + 4 &&
+        [...text].every((char, index) => bytes[offset + index] === char.charCodeAt(0));
+    if (at(344, 'n+1\0') || at(344, 'ni1\0') || at(4, 'n+2\0') || at(4, 'ni2\0') ||
+        (bytes[0] === 0x1f && bytes[1] === 0x8b)) {
+        return 'volume';
+    }
+    return 'other';
+}
+
+/** {width, height, depth, colour, interlaced} of a PNG's header, or null. */
+export function readHeader(bytes) {
+    if (sniff(bytes) !== 'png' || bytes.length < 29) {
+        return null;
+    }
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    return {
+        width: view.getUint32(16),
+        height: view.getUint32(20),
+        depth: bytes[24],
+        colour: bytes[25],
+        interlaced: bytes[28] !== 0,
+    };
+}
+
+/**
+ * The samples of a 16-bit grey PNG as Uint16Array, row by row; null when it is another kind of PNG or
+ * when it does not unpack cleanly.
+ */
+export async function readDeepGrey(bytes) {
+    const header = readHeader(bytes);
+    if (header === null || header.depth !== 16 || header.colour !== 0 || header.interlaced ||
+        header.width * header.height > 2 ** 26 || typeof DecompressionStream === 'undefined') {
+        return null;
+    }
+    try {
+        const stride = header.width * 2;
+        const rows = await inflate(dataChunks(bytes));
+        if (rows.length < (stride + 1) * header.height) {
+            return null;
+        }
+        return unfilter(rows, header.width, header.height, stride);
+    } catch {
+        return null;
+    }
+}
+
+function dataChunks(bytes) {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const parts = [];
+    for (let at = 8; at + 12 <= bytes.length;) {
+        const length = view.getUint32(at);
+        const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+        if (type === 'IDAT') {
+            parts.push(bytes.subarray(at + 8, at + 8 + length));
+        }
+        at += 12 + length;
+    }
+    return parts;
+}
+
+async function inflate(parts) {
+    const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream('deflate'));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+function unfilter(rows, width, height, stride) {
+    const samples = new Uint16Array(width * height);
+    let above = new Uint8Array(stride);
+    for (let y = 0; y < height; y++) {
+        const start = y * (stride + 1);
+        const filter = rows[start];
+        const line = rows.subarray(start + 1, start + 1 + stride);
+        for (let i = 0; i < stride; i++) {
+            const left = i >= 2 ? line[i - 2] : 0;
+            const up = above[i];
+            const corner = i >= 2 ? above[i - 2] : 0;
+            line[i] += predict(filter, left, up, corner);
+        }
+        for (let x = 0; x < width; x++) {
+            samples[y * width + x] = line[2 * x] * 256 + line[2 * x + 1];
+        }
+        above = line;
+    }
+    return samples;
+}
+
+function predict(filter, left, up, corner) {
+    if (filter === 1) {
+        return left;
+    }
+    if (filter === 2) {
+        return up;
+    }
+    if (filter === 3) {
+        return (left + up) >> 1;
+    }
+    if (filter === 4) {
+        const estimate = left + up - corner;
+        const byLeft = Math.abs(estimate - left);
+        const byUp = Math.abs(estimate - up);
+        const byCorner = Math.abs(estimate - corner);
+        return byLeft <= byUp && byLeft <= byCorner ? left : byUp <= byCorner ? up : corner;
+    }
+    return 0;
+}
