@@ -35,7 +35,7 @@ static bool axis_init(struct axis *axis, float low, float high, int side, int li
         return false;
     int64_t start = (int64_t)from, end = (int64_t)to + 1;
     axis->start = start;
-    axis->length = end - start > 1 ? end - start : 1;
+    axis->length = end - start; /* not positive: then no pixel is asked for */
     axis->first = start > limit ? limit : start > 0 ? (int)start : 0;
     axis->last = end > limit ? limit : end > axis->first ? (int)end : axis->first;
     axis->scale = (float)(side + 2) / (float)axis->length;

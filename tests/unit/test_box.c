@@ -210,6 +210,16 @@ START_TEST(nms_agrees_with_its_definition)
 }
 END_TEST
 
+START_TEST(nms_keeps_what_is_at_its_threshold)
+{
+    const struct box boxes[] = {{0, 0, 4, 4}, {0, 0, 4, 2}, {0, 0, 4, 3}}; /* IoU .5, then .75 */
+    const int want[] = {0, 1};
+    int keep[3];
+    ck_assert_int_eq(box_nms(keep, boxes, NULL, NULL, 3, 0.5f, 3), 2);
+    ck_assert_mem_eq(keep, want, sizeof want);
+}
+END_TEST
+
 START_TEST(nms_stops_at_its_limit)
 {
     static struct box boxes[MANY];
@@ -244,6 +254,7 @@ int main(void)
     tcase_add_test(tc, order_is_descending_and_stable);
     tcase_add_test(tc, nms_agrees_with_torchvision);
     tcase_add_test(tc, nms_agrees_with_its_definition);
+    tcase_add_test(tc, nms_keeps_what_is_at_its_threshold);
     tcase_add_test(tc, nms_stops_at_its_limit);
     tcase_add_test(tc, nms_keeps_what_has_no_overlap_with_anything);
     suite_add_tcase(suite, tc);

@@ -139,6 +139,11 @@ START_TEST(extreme_logits_stay_finite)
     ck_assert_float_eq(sigmoid(-1e30f), 0);
     ck_assert_float_eq(sigmoid(0), 0.5f);
     ck_assert_float_gt(sigmoid(-80), 0); /* a small probability is not rounded to none */
+    float row[3] = {1000, 1000, -1000};
+    softmax_rows(row, row, 1, 3);
+    ck_assert_float_eq(row[0], 0.5f);
+    ck_assert_float_eq(row[1], 0.5f);
+    ck_assert_float_eq(row[2], 0);
 }
 END_TEST
 

@@ -131,6 +131,19 @@ START_TEST(threshold_itself_is_inside)
 }
 END_TEST
 
+/* Beyond the centres of the outermost cells the value stays 0; it is not extrapolated below. */
+START_TEST(threshold_zero_takes_the_whole_window)
+{
+    const float mask[1] = {1};
+    const struct box box = {12, 11, 17, 15}; /* grows to three times that */
+    uint8_t plane[WIDTH * HEIGHT];
+    struct mask_window window;
+    int64_t area = mask_paste(mask, 1, &box, WIDTH, HEIGHT, 0, plane, &window);
+    ck_assert_int_eq(area, (window.x1 - window.x0) * (window.y1 - window.y0));
+    ck_assert_int_gt(area, 0);
+}
+END_TEST
+
 START_TEST(any_box_is_survived)
 {
     static const struct box boxes[] = {
@@ -173,6 +186,7 @@ int main(void)
     tcase_add_test(tc, planes_are_torchvisions);
     tcase_add_test(tc, pixels_agree_with_the_definition);
     tcase_add_test(tc, threshold_itself_is_inside);
+    tcase_add_test(tc, threshold_zero_takes_the_whole_window);
     tcase_add_test(tc, any_box_is_survived);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);

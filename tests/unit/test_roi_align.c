@@ -200,6 +200,16 @@ START_TEST(any_box_is_survived)
 }
 END_TEST
 
+START_TEST(nan_counts_as_zero)
+{
+    static const struct box rois[] = {{NAN, NAN, 100, 120}, {0, 0, 100, 120}};
+    float out[2 * POOLED * POOLED * CHANNELS];
+    const size_t half = sizeof out / 2;
+    roi_align_forward(out, golden_features, HEIGHT, WIDTH, CHANNELS, rois, 2, POOLED, 1 / 32.0f, 2);
+    ck_assert_mem_eq(out, (char *)out + half, half);
+}
+END_TEST
+
 START_TEST(largest_map_fits_the_tables)
 {
     enum { SIDE = ROI_ALIGN_MAX_SIDE, P = ROI_ALIGN_MAX_POOLED };
@@ -285,6 +295,7 @@ int main(void)
     tcase_add_test(tc, backward_is_the_derivative_of_forward);
     tcase_add_test(tc, threads_do_not_change_a_bit);
     tcase_add_test(tc, any_box_is_survived);
+    tcase_add_test(tc, nan_counts_as_zero);
     tcase_add_test(tc, largest_map_fits_the_tables);
     tcase_add_test(tc, mask_target_agrees_with_torchvision);
     tcase_add_test(tc, mask_target_is_roi_align_of_one_component);
