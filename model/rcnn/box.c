@@ -6,6 +6,9 @@
 
 #include "model/base/vector.h"
 
+/* Built as ISO C: GCC's GNU dialects would fuse a * b + c where the processor can, and round once.
+ */
+
 static float max_f(float a, float b)
 {
     return a > b ? a : b;
