@@ -1,0 +1,513 @@
+/*
+ * Batch normalisation over (n, h, w), with the residual sum and ReLU that may follow it.
+ *
+ * Ours instead of oneDNN's: a value is read once for its statistics and once to be normalised,
+ * summed and clipped. Statistics are gathered in a number of chunks that depends on the shape
+ * alone, so they are the same for any number of threads.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "model/base/vector.h"
+#include "model/nn/compile.h"
+
+#define NORM_EPSILON 1e-5f
+#define NORM_MOMENTUM 0.1f
+
+enum {
+    CHUNKS = 32,     /* pieces the rows of a block are split into */
+    FLUSH_ROWS = 128 /* rows summed in float before they are added to the double sums */
+};
+
+/* step->number[] of every kernel here */
+enum { N, BLOCKS, SPATIAL, INNER, CHANNELS, RELU, RESIDUAL, TRAINING };
+
+static inline int64_t rows_begin(const struct step *step, int64_t chunk)
+{
+    return step->number[N] * step->number[SPATIAL] * chunk / CHUNKS;
+}
+
+/* Row r of block b: rows run over images and pixels, and lie image by image. */
+static inline int64_t row_offset(const struct step *step, int64_t block, int64_t row)
+{
+    int64_t image = row / step->number[SPATIAL], pixel = row % step->number[SPATIAL];
+    return ((image * step->number[BLOCKS] + block) * step->number[SPATIAL] + pixel) *
+           step->number[INNER];
+}
+
+/* Rows from `row` that lie behind each other, at most to `end`. */
+static inline int64_t run_length(const struct step *step, int64_t row, int64_t end)
+{
+    int64_t left = step->number[SPATIAL] - row % step->number[SPATIAL];
+    return end - row < left ? end - row : left;
+}
+
+/* ---- leaf kernels; `width` is constant for the common block sizes ---- */
+
+static inline __attribute__((always_inline)) void
+moments(const float *restrict x, int64_t rows, int64_t width, const float *restrict centre,
+        float *restrict sum, float *restrict square)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < width; c++) {
+            float d = x[r * width + c] - centre[c];
+            sum[c] += d;
+            square[c] += d * d;
+        }
+}
+
+VECTORIZED static void moments_16(const float *x, int64_t rows, const float *centre, float *sum,
+                                  float *square)
+{
+    float s[16] = {0}, q[16] = {0};
+    moments(x, rows, 16, centre, s, q);
+    for (int c = 0; c < 16; c++) {
+        sum[c] += s[c];
+        square[c] += q[c];
+    }
+}
+
+VECTORIZED static void moments_any(const float *x, int64_t rows, int64_t width, const float *centre,
+                                   float *sum, float *square)
+{
+    moments(x, rows, width, centre, sum, square);
+}
+
+static inline __attribute__((always_inline)) void affine(float *y, const float *x,
+                                                         const float *residual, int64_t rows,
+                                                         int64_t width, const float *restrict scale,
+                                                         const float *restrict shift, bool relu)
+{
+    for (int64_t r = 0; r < rows; r++)
+#pragma GCC ivdep /* y is x, residual, or apart from both: never shifted against them */
+        for (int64_t c = 0; c < width; c++) {
+            float v = x[r * width + c] * scale[c] + shift[c];
+            if (residual)
+                v += residual[r * width + c];
+            y[r * width + c] = relu && !(v > 0) ? 0 : v;
+        }
+}
+
+VECTORIZED static void affine_16(float *y, const float *x, const float *residual, int64_t rows,
+                                 const float *scale, const float *shift, bool relu)
+{
+    if (residual && relu)
+        affine(y, x, residual, rows, 16, scale, shift, true);
+    else if (relu)
+        affine(y, x, NULL, rows, 16, scale, shift, true);
+    else if (residual)
+        affine(y, x, residual, rows, 16, scale, shift, false);
+    else
+        affine(y, x, NULL, rows, 16, scale, shift, false);
+}
+
+VECTORIZED static void affine_any(float *y, const float *x, const float *residual, int64_t rows,
+                                  int64_t width, const float *scale, const float *shift, bool relu)
+{
+    if (residual && relu)
+        affine(y, x, residual, rows, width, scale, shift, true);
+    else if (relu)
+        affine(y, x, NULL, rows, width, scale, shift, true);
+    else if (residual)
+        affine(y, x, residual, rows, width, scale, shift, false);
+    else
+        affine(y, x, NULL, rows, width, scale, shift, false);
+}
+
+/* ---- statistics ---- */
+
+/*
+ * p: 0 x, 1 partial sums (block, chunk, 2, inner) as doubles, 2 float scratch (block, chunk, 2,
+ * inner). Every block's first row centres the sums, so that squares do not cancel.
+ */
+static void kernel_moments(const struct step *step, void *const *p)
+{
+    const float *x = p[0];
+    double *partial = p[1];
+    float *scratch = p[2];
+    int64_t blocks = step->number[BLOCKS], inner = step->number[INNER];
+#pragma omp parallel for schedule(static)
+    for (int64_t item = 0; item < blocks * CHUNKS; item++) {
+        int64_t block = item / CHUNKS, chunk = item % CHUNKS;
+        double *sum = partial + item * 2 * inner, *square = sum + inner;
+        float *s = scratch + item * 2 * inner, *q = s + inner;
+        const float *centre = x + row_offset(step, block, 0);
+        memset(sum, 0, 2 * (size_t)inner * sizeof *sum);
+        int64_t end = rows_begin(step, chunk + 1);
+        for (int64_t row = rows_begin(step, chunk); row < end;) {
+            int64_t rows = run_length(step, row, end < row + FLUSH_ROWS ? end : row + FLUSH_ROWS);
+            const float *at = x + row_offset(step, block, row);
+            memset(s, 0, 2 * (size_t)inner * sizeof *s);
+            if (inner == 16)
+                moments_16(at, rows, centre, s, q);
+            else
+                moments_any(at, rows, inner, centre, s, q);
+            for (int64_t c = 0; c < inner; c++) {
+                sum[c] += (double)s[c];
+                square[c] += (double)q[c];
+            }
+            row += rows;
+        }
+    }
+}
+
+/*
+ * p: 0 x (its first rows are the centres), 1 partial sums, 2 gamma, 3 beta, 4 scale, 5 shift,
+ * 6 mean, 7 1/std, each (blocks x inner). Padded channels get scale and shift 0.
+ */
+static void kernel_statistics(const struct step *step, void *const *p)
+{
+    const float *x = p[0], *gamma = p[2], *beta = p[3];
+    const double *partial = p[1];
+    float *scale = p[4], *shift = p[5], *mean = p[6], *rstd = p[7];
+    int64_t inner = step->number[INNER], count = step->number[N] * step->number[SPATIAL];
+    for (int64_t k = 0; k < step->number[BLOCKS] * inner; k++) {
+        int64_t block = k / inner, c = k % inner;
+        if (k >= step->number[CHANNELS]) {
+            scale[k] = shift[k] = mean[k] = rstd[k] = 0;
+            continue;
+        }
+        double sum = 0, square = 0;
+        for (int64_t chunk = 0; chunk < CHUNKS; chunk++) {
+            const double *s = partial + (block * CHUNKS + chunk) * 2 * inner;
+            sum += s[c];
+            square += s[inner + c];
+        }
+        double offset = sum / (double)count;
+        double var = square / (double)count - offset * offset;
+        if (!(var > 0))
+            var = 0;
+        double centre = (double)x[row_offset(step, block, 0) + c] + offset;
+        mean[k] = (float)centre;
+        rstd[k] = (float)(1 / sqrt(var + (double)NORM_EPSILON));
+        scale[k] = gamma[k] * rstd[k];
+        shift[k] = (float)((double)beta[k] - centre * (double)scale[k]);
+        if (step->number[TRAINING] && step->param[0]) {
+            double unbiased = count > 1 ? var * (double)count / (double)(count - 1) : var;
+            float *m = &step->param[0][k], *v = &step->param[1][k];
+            *m += NORM_MOMENTUM * ((float)centre - *m);
+            *v += NORM_MOMENTUM * ((float)unbiased - *v);
+        }
+    }
+}
+
+/* p: 0 x, 1 y, 2 scale, 3 shift, 4 residual where there is one. */
+static void kernel_affine(const struct step *step, void *const *p)
+{
+    const float *x = p[0], *scale = p[2], *shift = p[3];
+    const float *residual = step->number[RESIDUAL] ? p[4] : NULL;
+    float *y = p[1];
+    int64_t inner = step->number[INNER];
+    bool relu = step->number[RELU];
+#pragma omp parallel for schedule(static)
+    for (int64_t item = 0; item < step->number[BLOCKS] * CHUNKS; item++) {
+        int64_t block = item / CHUNKS, chunk = item % CHUNKS, end = rows_begin(step, chunk + 1);
+        for (int64_t row = rows_begin(step, chunk); row < end;) {
+            int64_t rows = run_length(step, row, end), at = row_offset(step, block, row);
+            const float *r = residual ? residual + at : NULL;
+            const float *a = scale + block * inner, *b = shift + block * inner;
+            if (inner == 16)
+                affine_16(y + at, x + at, r, rows, a, b, relu);
+            else
+                affine_any(y + at, x + at, r, rows, inner, a, b, relu);
+            row += rows;
+        }
+    }
+}
+
+/* ---- forward ---- */
+
+static int fill_vector(struct plan *plan, struct pack *pack, const float *from)
+{
+    memcpy(pack->plain, from, (size_t)plan_node(plan, pack->node)->shape.c * sizeof *from);
+    return 0;
+}
+
+static int fill_gamma(struct plan *plan, struct pack *pack, struct error *err)
+{
+    (void)err;
+    return fill_vector(plan, pack, node_param(plan, pack->node, 0));
+}
+
+static int fill_beta(struct plan *plan, struct pack *pack, struct error *err)
+{
+    (void)err;
+    return fill_vector(plan, pack, node_param(plan, pack->node, 1));
+}
+
+static int fill_scale(struct plan *plan, struct pack *pack, struct error *err)
+{
+    (void)err;
+    const float *gamma = node_param(plan, pack->node, 0), *var = node_param(plan, pack->node, 3);
+    for (int k = 0; k < plan_node(plan, pack->node)->shape.c; k++)
+        pack->plain[k] = gamma[k] / sqrtf(var[k] + NORM_EPSILON);
+    return 0;
+}
+
+static int fill_shift(struct plan *plan, struct pack *pack, struct error *err)
+{
+    (void)err;
+    const float *gamma = node_param(plan, pack->node, 0), *beta = node_param(plan, pack->node, 1);
+    const float *mean = node_param(plan, pack->node, 2), *var = node_param(plan, pack->node, 3);
+    for (int k = 0; k < plan_node(plan, pack->node)->shape.c; k++)
+        pack->plain[k] = beta[k] - mean[k] * (gamma[k] / sqrtf(var[k] + NORM_EPSILON));
+    return 0;
+}
+
+/* A constant of one float per (padded) channel. */
+static int channel_constant(struct plan *plan, int index, int64_t padded,
+                            int (*fill)(struct plan *, struct pack *, struct error *),
+                            struct error *err)
+{
+    dnnl_memory_desc_t md = md_of(1, &padded, dnnl_a);
+    return plan_pack(plan, index, 0, &md, &md, fill, err);
+}
+
+static bool by_batch(const struct plan *plan, int index)
+{
+    return plan_node(plan, index)->norm == NORM_BATCH || plan_train_stats(plan);
+}
+
+static void set_numbers(struct step *step, const struct plan *plan, int index,
+                        const struct blocked *v)
+{
+    const struct node *node = plan_node(plan, index);
+    const int64_t numbers[STEP_NUMBERS] = {
+        v->n,        v->blocks,  v->spatial,          v->inner,
+        v->channels, node->relu, node->residual >= 0, plan_train_stats(plan)};
+    memcpy(step->number, numbers, sizeof numbers);
+}
+
+/* The source in a layout the kernels walk; its view through *view. */
+static int walkable(struct plan *plan, int slot, struct blocked *view, struct error *err)
+{
+    if (slot >= 0 && !md_blocked(plan_md(plan, slot), view)) {
+        dnnl_memory_desc_t last = *plan_md(plan, slot);
+        last = md_of(4, last.dims, dnnl_nhwc);
+        slot = plan_in_layout(plan, slot, &last, err);
+        md_blocked(&last, view);
+    }
+    return slot;
+}
+
+/* The slots that hold a batch norm's statistics follow its scale slot in this order. */
+enum { SCALE, SHIFT, MEAN, RSTD, STATISTICS };
+
+static int add_statistics(struct plan *plan, int index, int x, const struct blocked *view,
+                          int slots[STATISTICS], struct error *err)
+{
+    int64_t padded = view->blocks * view->inner, sums = padded * CHUNKS * 2;
+    for (int i = 0; i < STATISTICS; i++)
+        slots[i] = plan_floats(plan, padded, err);
+    int partial = plan_floats(plan, 2 * sums, err), scratch = plan_floats(plan, sums, err);
+    int gamma = channel_constant(plan, index, padded, fill_gamma, err);
+    int beta = channel_constant(plan, index, padded, fill_beta, err);
+    struct step *step =
+        plan_add_kernel(plan, kernel_moments, 3, (const int[]){x, partial, scratch}, err);
+    if (!step)
+        return -1;
+    set_numbers(step, plan, index, view);
+    step = plan_add_kernel(plan, kernel_statistics, 8,
+                           (const int[]){x, partial, gamma, beta, slots[SCALE], slots[SHIFT],
+                                         slots[MEAN], slots[RSTD]},
+                           err);
+    if (!step)
+        return -1;
+    set_numbers(step, plan, index, view);
+    if (plan_train_stats(plan)) {
+        step->param[0] = (float *)(uintptr_t)node_param(plan, index, 2);
+        step->param[1] = (float *)(uintptr_t)node_param(plan, index, 3);
+    }
+    return 0;
+}
+
+static int norm_forward(struct plan *plan, int index, struct error *err)
+{
+    const struct node *node = plan_node(plan, index);
+    struct blocked view;
+    int input = plan_value(plan, node->input[0]);
+    int x = walkable(plan, input, &view, err), slots[STATISTICS];
+    if (x < 0)
+        return -1;
+    dnnl_memory_desc_t md = *plan_md(plan, x);
+    int residual =
+        node->residual < 0 ? x : plan_in_layout(plan, plan_value(plan, node->residual), &md, err);
+    if (by_batch(plan, index)) {
+        if (add_statistics(plan, index, x, &view, slots, err) != 0)
+            return -1;
+    } else {
+        int64_t padded = view.blocks * view.inner;
+        slots[SCALE] = channel_constant(plan, index, padded, fill_scale, err);
+        slots[SHIFT] = channel_constant(plan, index, padded, fill_shift, err);
+        slots[MEAN] = slots[RSTD] = -1;
+    }
+    bool in_place = plan_inference(plan) && x == input &&
+                    plan_last_reader(plan, index, plan_input_of(plan, index, 0));
+    int y = in_place ? plan_alias_slot(plan, x, &md, err) : plan_new_slot(plan, &md, err);
+    plan_set_value(plan, index, y);
+    plan_keep(plan, index, slots, STATISTICS);
+    struct step *step =
+        plan_add_kernel(plan, kernel_affine, node->residual < 0 ? 4 : 5,
+                        (const int[]){x, y, slots[SCALE], slots[SHIFT], residual}, err);
+    if (!step)
+        return -1;
+    set_numbers(step, plan, index, &view);
+    return 0;
+}
+
+/* ---- backward ---- */
+
+/*
+ * With u = (x - mean) / std and m rows:  d beta = sum dy,  d gamma = sum dy u,
+ * dx = gamma / std (dy - (d beta + u d gamma) / m) where the statistics come from x,
+ * dx = gamma / std dy where they are stored.
+ * p: 0 x, 1 dy, 2 mean, 3 1/std, 4 partial sums (block, chunk, 2, inner) as doubles.
+ */
+VECTORIZED static void grad_sums(const float *x, const float *dy, int64_t rows, int64_t width,
+                                 const float *mean, const float *rstd, double *sum, double *product)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < width; c++) {
+            float g = dy[r * width + c];
+            sum[c] += (double)g;
+            product[c] += (double)(g * (x[r * width + c] - mean[c]) * rstd[c]);
+        }
+}
+
+static void kernel_grad_sums(const struct step *step, void *const *p)
+{
+    const float *x = p[0], *dy = p[1], *mean = p[2], *rstd = p[3];
+    double *partial = p[4];
+    int64_t inner = step->number[INNER];
+#pragma omp parallel for schedule(static)
+    for (int64_t item = 0; item < step->number[BLOCKS] * CHUNKS; item++) {
+        int64_t block = item / CHUNKS, chunk = item % CHUNKS, end = rows_begin(step, chunk + 1);
+        double *sum = partial + item * 2 * inner;
+        memset(sum, 0, 2 * (size_t)inner * sizeof *sum);
+        for (int64_t row = rows_begin(step, chunk); row < end;) {
+            int64_t rows = run_length(step, row, end), at = row_offset(step, block, row);
+            grad_sums(x + at, dy + at, rows, inner, mean + block * inner, rstd + block * inner, sum,
+                      sum + inner);
+            row += rows;
+        }
+    }
+}
+
+/* p: 0 partial sums, 1 d beta, 2 d gamma (blocks x inner); adds to the store where it wants them */
+static void kernel_grad_params(const struct step *step, void *const *p)
+{
+    const double *partial = p[0];
+    float *d_beta = p[1], *d_gamma = p[2];
+    int64_t inner = step->number[INNER];
+    for (int64_t k = 0; k < step->number[BLOCKS] * inner; k++) {
+        double sum = 0, product = 0;
+        for (int64_t chunk = 0; chunk < CHUNKS; chunk++) {
+            const double *s = partial + (k / inner * CHUNKS + chunk) * 2 * inner + k % inner;
+            sum += s[0];
+            product += s[inner];
+        }
+        d_beta[k] = (float)sum;
+        d_gamma[k] = (float)product;
+        if (k < step->number[CHANNELS] && step->param[0])
+            step->param[0][k] += d_gamma[k];
+        if (k < step->number[CHANNELS] && step->param[1])
+            step->param[1][k] += d_beta[k];
+    }
+}
+
+VECTORIZED static void grad_input(float *restrict dx, const float *x, const float *dy, int64_t rows,
+                                  int64_t width, const float *scale, const float *mean,
+                                  const float *rstd, const float *d_beta, const float *d_gamma,
+                                  float share)
+{
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < width; c++) {
+            float u = (x[r * width + c] - mean[c]) * rstd[c];
+            dx[r * width + c] =
+                scale[c] * (dy[r * width + c] - share * (d_beta[c] + u * d_gamma[c]));
+        }
+}
+
+/* p: 0 x, 1 dy, 2 scale, 3 mean, 4 1/std, 5 d beta, 6 d gamma, 7 dx. TRAINING: x gave the stats. */
+static void kernel_grad_input(const struct step *step, void *const *p)
+{
+    const float *x = p[0], *dy = p[1], *scale = p[2], *mean = p[3], *rstd = p[4];
+    const float *d_beta = p[5], *d_gamma = p[6];
+    float *dx = p[7];
+    int64_t inner = step->number[INNER];
+    float share = step->number[TRAINING] ? 1 / (float)(step->number[N] * step->number[SPATIAL]) : 0;
+#pragma omp parallel for schedule(static)
+    for (int64_t item = 0; item < step->number[BLOCKS] * CHUNKS; item++) {
+        int64_t block = item / CHUNKS, chunk = item % CHUNKS, end = rows_begin(step, chunk + 1);
+        int64_t k = block * inner;
+        for (int64_t row = rows_begin(step, chunk); row < end;) {
+            int64_t rows = run_length(step, row, end), at = row_offset(step, block, row);
+            grad_input(dx + at, x + at, dy + at, rows, inner, scale + k, mean + k, rstd + k,
+                       d_beta + k, d_gamma + k, share);
+            row += rows;
+        }
+    }
+}
+
+static int fill_mean(struct plan *plan, struct pack *pack, struct error *err)
+{
+    (void)err;
+    return fill_vector(plan, pack, node_param(plan, pack->node, 2));
+}
+
+static int fill_rstd(struct plan *plan, struct pack *pack, struct error *err)
+{
+    (void)err;
+    const float *var = node_param(plan, pack->node, 3);
+    for (int k = 0; k < plan_node(plan, pack->node)->shape.c; k++)
+        pack->plain[k] = 1 / sqrtf(var[k] + NORM_EPSILON);
+    return 0;
+}
+
+static int norm_backward(struct plan *plan, int index, struct error *err)
+{
+    const struct node *node = plan_node(plan, index);
+    struct blocked view;
+    int slots[STATISTICS];
+    plan_kept(plan, index, slots, STATISTICS);
+    int grad = plan_output_grad(plan, index, err);
+    if (grad < 0 || (node->residual >= 0 && plan_give_grad(plan, node->residual, grad, err) != 0))
+        return -1;
+    int x = walkable(plan, plan_value(plan, node->input[0]), &view, err);
+    if (x < 0)
+        return -1;
+    dnnl_memory_desc_t md = *plan_md(plan, x);
+    int64_t padded = view.blocks * view.inner;
+    bool batch = by_batch(plan, index);
+    if (!batch) {
+        slots[MEAN] = channel_constant(plan, index, padded, fill_mean, err);
+        slots[RSTD] = channel_constant(plan, index, padded, fill_rstd, err);
+    }
+    int dy = plan_in_layout(plan, grad, &md, err), dx = plan_new_slot(plan, &md, err);
+    int partial = plan_floats(plan, padded * CHUNKS * 2 * 2, err);
+    int d_beta = plan_floats(plan, padded, err), d_gamma = plan_floats(plan, padded, err);
+    struct step *step = plan_add_kernel(
+        plan, kernel_grad_sums, 5, (const int[]){x, dy, slots[MEAN], slots[RSTD], partial}, err);
+    if (!step)
+        return -1;
+    set_numbers(step, plan, index, &view);
+    step =
+        plan_add_kernel(plan, kernel_grad_params, 3, (const int[]){partial, d_beta, d_gamma}, err);
+    if (!step)
+        return -1;
+    set_numbers(step, plan, index, &view);
+    step->param[0] = node_param_grad(plan, index, 0);
+    step->param[1] = node_param_grad(plan, index, 1);
+    if (!plan_wants_grad(plan, node->input[0]))
+        return 0;
+    step = plan_add_kernel(
+        plan, kernel_grad_input, 8,
+        (const int[]){x, dy, slots[SCALE], slots[MEAN], slots[RSTD], d_beta, d_gamma, dx}, err);
+    if (!step)
+        return -1;
+    set_numbers(step, plan, index, &view);
+    step->number[TRAINING] = batch;
+    return plan_give_grad(plan, node->input[0], dx, err);
+}
+
+const struct op op_norm = {"batch norm", norm_forward, norm_backward};
