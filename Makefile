@@ -56,6 +56,14 @@ $(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(BUILD)/libserver.a $(B
 test-unit: $(UNIT)
 	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
 
+FIXTURES ?= ../shared/reference
+$(BUILD)/tests/parity: $(call objects,tests/golden/parity.c tests/golden/parity_network.c) $(BUILD)/libmodel.a
+	@mkdir -p $(@D)
+	@$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+
+parity: $(BUILD)/tests/parity
+	$(BUILD)/tests/parity $(FIXTURES)
+
 test: all test-unit
 
 clean:

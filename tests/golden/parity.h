@@ -1,0 +1,13 @@
+/* Builds the network a record was made with. */
+#ifndef ONESHOT_TESTS_PARITY_H
+#define ONESHOT_TESTS_PARITY_H
+
+#include "model/net/detector.h"
+#include "model/nn/safetensors.h"
+
+/* Configuration from the record's metadata, parameters from its seed, `bn/` tensors over them. */
+int parity_network(struct network **out, const struct safetensors *record, struct error *err);
+
+const struct network *network_of(const struct bench *bench);
+
+#endif
