@@ -6,8 +6,7 @@
 
 #include "model/base/vector.h"
 
-/* Built as ISO C: GCC's GNU dialects would fuse a * b + c where the processor can, and round once.
- */
+/* Built as ISO C, where a * b + c is rounded twice. GNU dialects fuse it where a processor can. */
 
 static float max_f(float a, float b)
 {

@@ -183,6 +183,7 @@ int main(void)
 {
     Suite *suite = suite_create("paste");
     TCase *tc = tcase_create("paste");
+    tcase_set_timeout(tc, 60); /* sanitizers are slow */
     tcase_add_test(tc, planes_are_torchvisions);
     tcase_add_test(tc, pixels_agree_with_the_definition);
     tcase_add_test(tc, threshold_itself_is_inside);

@@ -90,13 +90,13 @@ static struct box random_box(struct rng *rng, float side)
 
 START_TEST(forward_agrees_with_its_definition)
 {
-    static float features[20 * 20 * 70], out[4 * 14 * 14 * 70];
+    static float features[20 * 20 * 20], out[4 * 14 * 14 * 20];
     static const int pooleds[] = {7, 14, 1, 3}, ratios[] = {2, -1, 1, 5};
     struct rng rng;
     rng_seed(&rng, 3);
-    for (int trial = 0; trial < 100; trial++) {
+    for (int trial = 0; trial < 64; trial++) {
         int height = 1 + (int)rng_below(&rng, 20), width = 1 + (int)rng_below(&rng, 20);
-        int channels = 1 + (int)rng_below(&rng, 70), pooled = pooleds[trial % 4];
+        int channels = 1 + (int)rng_below(&rng, 20), pooled = pooleds[trial % 4];
         int ratio = ratios[trial / 4 % 4];
         struct box rois[4];
         for (int r = 0; r < 4; r++)
@@ -289,6 +289,7 @@ int main(void)
 {
     Suite *suite = suite_create("roi_align");
     TCase *tc = tcase_create("roi_align");
+    tcase_set_timeout(tc, 60); /* sanitizers are slow */
     tcase_add_loop_test(tc, forward_agrees_with_torchvision, 0, 2);
     tcase_add_loop_test(tc, backward_agrees_with_torchvision_and_accumulates, 0, 2);
     tcase_add_test(tc, forward_agrees_with_its_definition);
