@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "model/data/image.h"
+#include "tests/unit/failing_memory.h"
 #include "tests/unit/png_maker.h"
 
 /* ---- reading ---- */
@@ -418,53 +419,7 @@ END_TEST
 
 /* ---- memory: the n-th allocation fails, for every n ---- */
 
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *memory, size_t size);
-void __libc_free(void *memory);
-
-static int allocations_left = -1; /* -1: not counting */
-static int allocations_live;
-
-static bool refuse_now(void)
-{
-    if (allocations_left < 0)
-        return false;
-    if (allocations_left == 0)
-        return true;
-    allocations_left--;
-    allocations_live++;
-    return false;
-}
-
-void *malloc(size_t size)
-{
-    return refuse_now() ? NULL : __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-    return refuse_now() ? NULL : __libc_calloc(count, size);
-}
-
-void *realloc(void *memory, size_t size)
-{
-    if (refuse_now())
-        return NULL;
-    if (allocations_left >= 0 && memory != NULL)
-        allocations_live--;
-    return __libc_realloc(memory, size);
-}
-
-void free(void *memory)
-{
-    if (allocations_left >= 0 && memory != NULL)
-        allocations_live--;
-    __libc_free(memory);
-}
-
+#ifdef HAVE_FAILING_MEMORY
 START_TEST(no_memory_at_any_point_is_an_error)
 {
     struct kind k = {_i ? 2 : 0, 8, _i ? 3 : 1, _i, false};
@@ -503,7 +458,6 @@ START_TEST(no_memory_at_any_point_is_an_error)
 }
 END_TEST
 
-#define HAVE_ALLOCATION_FAILURES 1
 #endif
 
 int main(void)
@@ -528,7 +482,7 @@ int main(void)
     tcase_add_loop_test(tc, what_is_written_reads_back, 0, 3);
     tcase_add_test(tc, odd_sizes_are_not_written);
     tcase_add_test(tc, files_are_read_and_named_in_errors);
-#ifdef HAVE_ALLOCATION_FAILURES
+#ifdef HAVE_FAILING_MEMORY
     tcase_add_loop_test(tc, no_memory_at_any_point_is_an_error, 0, 2);
 #endif
     suite_add_tcase(suite, tc);

@@ -1,0 +1,259 @@
+/* data/phantom: same bytes everywhere, exact labels, what each kind promises. */
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/data/phantom.h"
+#include "tests/unit/failing_memory.h"
+
+static struct phantom make_slice(enum phantom_kind kind, uint64_t seed, int width, int height)
+{
+    struct phantom p;
+    struct error err;
+    ck_assert_msg(phantom_slice(&p, kind, seed, width, height, &err) == 0, "%s", err.text);
+    ck_assert(p.width == width && p.height == height && p.slices == 1 && p.kind == kind);
+    return p;
+}
+
+/* FNV-1a of values, not of memory: the same for either byte order. */
+static uint64_t fingerprint(const struct phantom *p)
+{
+    uint64_t hash = 0xcbf29ce484222325u;
+    int64_t count = (int64_t)p->width * p->height * p->slices;
+    for (int64_t i = 0; i < count; i++) {
+        hash = (hash ^ (uint16_t)p->hu[i]) * 0x100000001b3u;
+        hash = (hash ^ p->labels[i]) * 0x100000001b3u;
+    }
+    return hash;
+}
+
+/* Numbers of one machine and one compiler setting; every other must agree. */
+START_TEST(bytes_are_the_same_everywhere)
+{
+    static const struct {
+        enum phantom_kind kind;
+        uint64_t seed, fingerprint;
+    } cases[] = {
+        {PHANTOM_CONTROL, 1, 0x622d00c1cc83a854u},
+        {PHANTOM_PNEUMONIA, 2, 0xbde9cae577fbbdc1u},
+        {PHANTOM_COVID, 3, 0x447d393389a40c75u},
+        {PHANTOM_COVID, UINT64_MAX, 0x5b0760e2f652fd7bu},
+    };
+    struct phantom p = make_slice(cases[_i].kind, cases[_i].seed, 160, 128);
+    ck_assert_msg(fingerprint(&p) == cases[_i].fingerprint, "0x%016llxu",
+                  (unsigned long long)fingerprint(&p));
+    phantom_free(&p);
+}
+END_TEST
+
+START_TEST(seeds_and_kinds_differ)
+{
+    uint64_t seen[12];
+    for (int i = 0; i < 12; i++) {
+        struct phantom p = make_slice((enum phantom_kind)(i % 3), (uint64_t)(i / 3), 64, 64);
+        seen[i] = fingerprint(&p);
+        for (int k = 0; k < i; k++)
+            ck_assert(seen[k] != seen[i]);
+        phantom_free(&p);
+    }
+}
+END_TEST
+
+struct census {
+    int64_t count[4];
+    double hu[4];      /* mean by label */
+    int64_t lesion[2]; /* left and right half of the picture */
+};
+
+static struct census take_census(const struct phantom *p)
+{
+    struct census c = {0};
+    int64_t plane = (int64_t)p->width * p->height;
+    for (int64_t i = 0; i < plane * p->slices; i++) {
+        int label = p->labels[i];
+        ck_assert_int_le(label, 3);
+        ck_assert(p->hu[i] >= -1024 && p->hu[i] <= 3071);
+        c.count[label]++;
+        c.hu[label] += p->hu[i];
+        if (label > 1)
+            c.lesion[i % p->width >= p->width / 2]++;
+    }
+    for (int l = 0; l < 4; l++)
+        c.hu[l] /= c.count[l] ? (double)c.count[l] : 1;
+    return c;
+}
+
+START_TEST(controls_have_lungs_and_no_lesions)
+{
+    for (uint64_t seed = 0; seed < 24; seed++) {
+        struct phantom p = make_slice(PHANTOM_CONTROL, seed, 96, 96);
+        struct census c = take_census(&p);
+        ck_assert_int_gt(c.count[1], 96 * 96 / 12);
+        ck_assert_int_lt(c.count[1], 96 * 96 / 2);
+        ck_assert_int_eq(c.count[2] + c.count[3], 0);
+        ck_assert(c.hu[1] > -930 && c.hu[1] < -680);
+        /* air in the corners, tissue somewhere */
+        ck_assert(p.hu[0] < -900 && p.hu[95] < -900);
+        ck_assert(c.hu[0] > c.hu[1]);
+        phantom_free(&p);
+    }
+}
+END_TEST
+
+START_TEST(pneumonia_is_dense_and_on_one_side)
+{
+    for (uint64_t seed = 0; seed < 24; seed++) {
+        struct phantom p = make_slice(PHANTOM_PNEUMONIA, seed, 96, 96);
+        struct census c = take_census(&p);
+        ck_assert_msg(c.count[3] > 15, "seed %d: %d px", (int)seed, (int)c.count[3]);
+        ck_assert(c.lesion[0] == 0 || c.lesion[1] == 0);
+        ck_assert(c.hu[3] > -250 && c.hu[3] < 100);
+        phantom_free(&p);
+    }
+}
+END_TEST
+
+START_TEST(covid_is_hazy_and_in_both_lungs)
+{
+    int hazier = 0;
+    for (uint64_t seed = 0; seed < 24; seed++) {
+        struct phantom p = make_slice(PHANTOM_COVID, seed, 96, 96);
+        struct census c = take_census(&p);
+        ck_assert_msg(c.count[2] > 15, "seed %d: %d px", (int)seed, (int)c.count[2]);
+        ck_assert(c.hu[2] > c.hu[1] + 60 && c.hu[2] < -200);
+        hazier += c.count[2] > c.count[3];
+        phantom_free(&p);
+    }
+    ck_assert_int_gt(hazier, 19);
+    for (uint64_t seed = 0; seed < 6; seed++) {
+        struct phantom p;
+        ck_assert_int_eq(phantom_volume(&p, PHANTOM_COVID, seed, 64, 64, 20, NULL), 0);
+        struct census c = take_census(&p);
+        ck_assert(c.lesion[0] > 0 && c.lesion[1] > 0);
+        phantom_free(&p);
+    }
+}
+END_TEST
+
+/* Neighbouring slices agree on almost every pixel of the lungs, distant ones do not. */
+START_TEST(slices_of_a_volume_belong_together)
+{
+    enum { N = 60, SIDE = 96 };
+    struct phantom p;
+    ck_assert_int_eq(phantom_volume(&p, PHANTOM_CONTROL, 5, SIDE, SIDE, N, NULL), 0);
+    ck_assert_int_eq(p.slices, N);
+    ck_assert(p.spacing_mm[2] * N > 180 && p.spacing_mm[2] * N < 260);
+    ck_assert(p.spacing_mm[0] == p.spacing_mm[1] && p.spacing_mm[0] * SIDE > 280);
+    int largest = 0;
+    for (int k = 1; k < N; k++) {
+        int differ = 0;
+        for (int i = 0; i < SIDE * SIDE; i++)
+            differ +=
+                (p.labels[k * SIDE * SIDE + i] > 0) != (p.labels[(k - 1) * SIDE * SIDE + i] > 0);
+        largest = differ > largest ? differ : largest;
+    }
+    ck_assert_msg(largest < SIDE * SIDE / 40, "%d", largest);
+    int far = 0;
+    for (int i = 0; i < SIDE * SIDE; i++)
+        far += (p.labels[i] > 0) != (p.labels[N / 2 * SIDE * SIDE + i] > 0);
+    ck_assert_int_gt(far, SIDE * SIDE / 12);
+    phantom_free(&p);
+}
+END_TEST
+
+START_TEST(window_maps_its_ends)
+{
+    static const int16_t hu[] = {-1024, -1350, -1351, 150, 151, 3071, -600, -594, 0};
+    static const uint8_t want[] = {55, 0, 0, 255, 255, 255, 128, 129, 230};
+    uint8_t got[9];
+    phantom_window(got, hu, 9, PHANTOM_WINDOW, PHANTOM_LEVEL);
+    for (int i = 0; i < 9; i++)
+        ck_assert_int_eq(got[i], want[i]);
+}
+END_TEST
+
+START_TEST(image_is_the_windowed_slice)
+{
+    struct phantom p;
+    struct image image;
+    ck_assert_int_eq(phantom_volume(&p, PHANTOM_COVID, 9, 40, 50, 3, NULL), 0);
+    ck_assert_int_eq(phantom_image(&image, &p, 2, NULL), 0);
+    ck_assert(image.width == 40 && image.height == 50 && image.bit_depth == 8 && !image.colour);
+    uint8_t want[40 * 50];
+    phantom_window(want, p.hu + 2 * 40 * 50, 40 * 50, PHANTOM_WINDOW, PHANTOM_LEVEL);
+    for (int i = 0; i < 40 * 50; i++)
+        ck_assert(image.pixels[i] == want[i] / 255.0f);
+    image_free(&image);
+    phantom_free(&p);
+}
+END_TEST
+
+START_TEST(limits_are_refused)
+{
+    static const struct {
+        int kind, width, height, slices;
+    } odd[] = {{0, 31, 64, 1},  {0, 64, 31, 1}, {0, 4097, 64, 1},  {0, 64, 4097, 1}, {3, 64, 64, 1},
+               {-1, 64, 64, 1}, {0, 64, 64, 0}, {0, 64, 64, 1025}, {0, 64, 64, -5}};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        struct phantom p = {.width = 3};
+        struct error err;
+        ck_assert_int_ne(phantom_volume(&p, (enum phantom_kind)odd[i].kind, 1, odd[i].width,
+                                        odd[i].height, odd[i].slices, &err),
+                         0);
+        ck_assert_int_eq(err.code, ERR_ARGUMENT);
+        ck_assert(p.hu == NULL && p.labels == NULL && p.width == 0);
+    }
+    ck_assert_str_eq(phantom_kind_name(0), "control");
+    ck_assert_str_eq(phantom_kind_name(2), "covid");
+    ck_assert_ptr_null(phantom_kind_name(3));
+    ck_assert_ptr_null(phantom_kind_name(-1));
+}
+END_TEST
+
+#ifdef HAVE_FAILING_MEMORY
+START_TEST(no_memory_at_any_point_is_an_error)
+{
+    struct phantom p;
+    ck_assert_int_eq(phantom_slice(&p, PHANTOM_COVID, 1, 32, 32, NULL), 0); /* OpenMP's threads */
+    phantom_free(&p);
+    int rc = -1, n = 0;
+    for (; n < 1000 && rc != 0; n++) {
+        struct error err = {ERR_NONE, ""};
+        allocations_live = 0;
+        allocations_left = n;
+        rc = phantom_slice(&p, PHANTOM_COVID, 1, 32, 32, &err);
+        phantom_free(&p);
+        allocations_left = -1;
+        ck_assert(rc == 0 || err.code == ERR_MEMORY);
+        ck_assert_int_eq(allocations_live, 0);
+    }
+    ck_assert_int_eq(rc, 0);
+    ck_assert_int_gt(n, 8);
+}
+END_TEST
+#endif
+
+int main(void)
+{
+    Suite *suite = suite_create("phantom");
+    TCase *tc = tcase_create("phantom");
+    tcase_set_timeout(tc, 120);
+    tcase_add_loop_test(tc, bytes_are_the_same_everywhere, 0, 4);
+    tcase_add_test(tc, seeds_and_kinds_differ);
+    tcase_add_test(tc, controls_have_lungs_and_no_lesions);
+    tcase_add_test(tc, pneumonia_is_dense_and_on_one_side);
+    tcase_add_test(tc, covid_is_hazy_and_in_both_lungs);
+    tcase_add_test(tc, slices_of_a_volume_belong_together);
+    tcase_add_test(tc, window_maps_its_ends);
+    tcase_add_test(tc, image_is_the_windowed_slice);
+    tcase_add_test(tc, limits_are_refused);
+#ifdef HAVE_FAILING_MEMORY
+    tcase_add_test(tc, no_memory_at_any_point_is_an_error);
+#endif
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
