@@ -42,15 +42,21 @@ const zoomToReference = (ref) => {
     const list = ref.kind === 'detection' ? shown.slice.detections : shown.slice.regions;
     viewer.zoomToBox(list[ref.index].box);
     showLayerOf(ref);
+    stage.scrollIntoView({ block: 'nearest' });
+};
+
+const showAttention = () => {
+    store.set({ mode: 'attention' });
+    stage.scrollIntoView({ block: 'nearest' });
 };
 
 const layers = layerBar(store);
 const panels = {
-    notes: notesPanel(),
     assessment: assessmentPanel(),
+    notes: notesPanel(),
     burden: burdenPanel(),
     findings: findingsPanel(store, zoomToReference),
-    regions: regionsPanel(store, zoomToReference, () => store.set({ mode: 'attention' })),
+    regions: regionsPanel(store, zoomToReference, showAttention),
     details: detailsPanel({ saveJson, savePng }),
 };
 byId('results').append(...Object.values(panels).map((p) => p.root));
@@ -59,13 +65,22 @@ byId('layer-bar').append(layers.root);
 /* ---- phases ---- */
 
 function setPhase(phase) {
+    // Whoever pressed a button that now goes away continues at the slice.
+    const goesOn = document.activeElement?.closest('.cover') !== null &&
+        document.activeElement !== document.body;
     document.body.dataset.phase = phase; // 'empty', 'busy', 'done', 'problem'
     show(byId('intro'), phase === 'empty');
     show(byId('busy'), phase === 'busy');
     show(byId('results'), phase === 'done');
     show(byId('guide'), phase !== 'done');
     show(byId('problem'), phase === 'problem');
+    show(byId('layer-bar'), phase === 'busy' || phase === 'done');
+    byId('layer-bar').inert = phase !== 'done';
     stage.setAttribute('aria-busy', String(phase === 'busy'));
+    if (goesOn) {
+        (phase === 'problem' ? byId('problem').querySelector('.problem-title') : stage)
+            .focus({ preventScroll: true });
+    }
 }
 
 function announce(text) {
@@ -86,6 +101,7 @@ async function open(files) {
     run = mine;
     last = file;
     shown = { file, picture: null };
+    facts.setAnswer(false);
     store.set({ selected: null, hovered: null });
     viewer.show(null, null);
     byId('file-name').textContent = file.name;
@@ -185,7 +201,7 @@ function finish(mine, { file, picture, answer, options, ignored }) {
     }
     const noise = slice.model.trained === false ||
         (slice.model.trained === undefined && facts.model.trained === false);
-    facts.setNoise(noise);
+    facts.setAnswer(noise);
     shown = { file, picture: drawn, answer, slice, options, noise };
     store.set({ threshold: 0, mode: store.state.mode === 'image' ? 'findings' : store.state.mode });
     viewer.show(drawn, slice, { noise });
@@ -199,11 +215,7 @@ function finish(mine, { file, picture, answer, options, ignored }) {
         info: facts.info, roundTrip: answer.roundTrip, file,
         curl: curlCommand(service.predictAddress(options), file.name, service.key !== ''),
     });
-    const keepFocus = document.activeElement !== document.body;
     setPhase('done');
-    if (!keepFocus || document.activeElement === document.body) {
-        stage.focus({ preventScroll: true });
-    }
     const summary = describe(slice, noise);
     stage.setAttribute('aria-label', `Slice viewer. ${summary}`);
     announce(summary);
@@ -220,7 +232,9 @@ function describe(slice, noise) {
 function fail(mine, file, error) {
     clearInterval(mine.ticker);
     const problem = error instanceof ServiceError ? error
-        : new ServiceError('answer', { detail: `This page failed: ${error.message}` });
+        : error instanceof DOMException
+            ? new ServiceError('file', { detail: `${file.name} cannot be read: ${error.message}` })
+            : new ServiceError('answer', { detail: `This page failed: ${error.message}` });
     const command = problem.kind === 'volume'
         ? curlCommand(service.address('v1/predict'), file.name, service.key !== '') : '';
     mine.card = problemCard(problem, {

@@ -37,6 +37,11 @@ export function icon(name) {
     return svg;
 }
 
+/** Replaces what a node holds; null is skipped. */
+export function fill(node, ...children) {
+    node.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));
+}
+
 export function byId(id) {
     return document.getElementById(id);
 }

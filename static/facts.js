@@ -12,6 +12,7 @@ export class ServiceFacts {
         this.info = {};
         this.tries = 0;
         this.timer = null;
+        this.answerIsNoise = false;
     }
 
     get model() {
@@ -36,7 +37,7 @@ export class ServiceFacts {
             this.info = await this.service.info();
             this.tries = 0;
             this.#pill('ready', 'Ready');
-            this.setNoise(this.model.trained === false);
+            this.#warn();
             this.#describe();
         } catch (error) {
             if (error.status === 401) {
@@ -52,7 +53,14 @@ export class ServiceFacts {
         }
     }
 
-    setNoise(noise) {
+    /** Whether the answer on the page comes from untrained weights. */
+    setAnswer(noise) {
+        this.answerIsNoise = noise;
+        this.#warn();
+    }
+
+    #warn() {
+        const noise = this.answerIsNoise || this.model.trained === false;
         show(byId('untrained'), noise);
         document.body.classList.toggle('noise', noise);
     }

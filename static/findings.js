@@ -116,13 +116,15 @@ export function findingsPanel(store, onOpen) {
             : 'The filter and the class switches hide every finding.';
         zoomButton.disabled = state.selected?.kind !== 'detection';
         wired.mark();
+    };
+    store.watch(['threshold', 'layers', 'selected', 'hovered'], sync);
+    store.watch(['selected'], (state) => {
         const chosen = rows.find((r) => state.selected?.kind === 'detection' &&
             r.index === state.selected.index);
         if (chosen !== undefined && !chosen.row.hidden) {
             reveal(scroll, chosen.row);
         }
-    };
-    store.watch(['threshold', 'layers', 'selected', 'hovered'], sync);
+    });
     return {
         root,
         show(next) {

@@ -10,7 +10,7 @@ export function fixed(value, digits) {
 
 /** 0.834 → '83.4 %'. */
 export function percent(fraction, digits = 1) {
-    return Number.isFinite(fraction) ? `${(fraction * 100).toFixed(digits)} %` : '–';
+    return Number.isFinite(fraction) ? `${(fraction * 100).toFixed(digits)}\u00a0%` : '–';
 }
 
 export function signedPercent(fraction, digits = 1) {
@@ -22,9 +22,9 @@ export function milliseconds(value) {
         return '–';
     }
     if (value >= 1000) {
-        return `${(value / 1000).toFixed(2)} s`;
+        return `${(value / 1000).toFixed(2)}\u00a0s`;
     }
-    return `${value >= 10 ? value.toFixed(0) : value.toFixed(1)} ms`;
+    return `${value >= 10 ? value.toFixed(0) : value.toFixed(1)}\u00a0ms`;
 }
 
 export function bytes(value) {
@@ -37,7 +37,7 @@ export function bytes(value) {
         value /= 1024;
         unit++;
     }
-    return `${unit === 0 || value >= 100 ? value.toFixed(0) : value.toFixed(1)} ${units[unit]}`;
+    return `${unit === 0 || value >= 100 ? value.toFixed(0) : value.toFixed(1)}\u00a0${units[unit]}`;
 }
 
 export function plural(n, one, many = `${one}s`) {

@@ -53,7 +53,9 @@ function wireDrop(onFiles) {
         if (carriesFiles(event)) {
             event.preventDefault();
             leave();
-            onFiles([...event.dataTransfer.files]);
+            if (event.dataTransfer.files.length > 0) {
+                onFiles([...event.dataTransfer.files]);
+            }
         }
     });
 }

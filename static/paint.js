@@ -117,7 +117,8 @@ export class Painter {
             }
             context.globalAlpha = 1;
         }
-        const dimmed = shown.some(isFocus);
+        const dimmed = state.selected?.kind === 'detection' &&
+            shown.some((d) => d.index === state.selected.index);
         // Largest first, so that what lies inside the lungs is drawn over them.
         for (const d of [...shown].sort((a, b) => b.box.w * b.box.h - a.box.w * a.box.h)) {
             const { colour, dash, short } = objectClass(d.className);
@@ -151,7 +152,7 @@ export class Painter {
         const isFocus = (place) => place.regions.some((r) =>
             [state.selected, state.hovered].some((ref) =>
                 same(ref, { kind: 'region', index: r.index })));
-        const dimmed = order.some(isFocus);
+        const dimmed = state.selected?.kind === 'region';
         order.forEach((place, index) => {
             const weight = place.weights[branch];
             const share = Math.abs(weight) / strongest;

@@ -17,7 +17,7 @@ export const OBJECT_CLASSES = [
         short: 'GGO',
         colour: '#f6d743',
         dash: [5, 3],
-        opacity: 0.4,
+        opacity: 0.32,
         hint: 'Hazy areas through which vessels can still be seen.',
     },
     {
@@ -26,7 +26,7 @@ export const OBJECT_CLASSES = [
         short: 'Consol.',
         colour: '#e8672c',
         dash: [],
-        opacity: 0.45,
+        opacity: 0.38,
         hint: 'Dense areas that hide the vessels.',
     },
 ];
@@ -44,7 +44,7 @@ const IMAGE_CLASSES = {
 /** Colours of the two attention branches. */
 export const ATTENTION = {
     for: { label: 'For', colour: '#35d6a4', dash: [] },
-    against: { label: 'Against', colour: '#f08cc8', dash: [6, 4] },
+    against: { label: 'Against', colour: '#e879f9', dash: [6, 4] },
 };
 
 /** Words and colour of an object class; a class this viewer does not know keeps its own name. */

@@ -1,6 +1,6 @@
 // The panels of numbers: assessment, burden, notes, and the facts behind an answer.
 
-import { copyButton, el, icon, show } from './dom.js';
+import { copyButton, el, fill, icon, show } from './dom.js';
 import { bytes, count, fixed, milliseconds, percent } from './format.js';
 import { objectClass } from './palette.js';
 
@@ -20,7 +20,7 @@ export function assessmentPanel() {
             root.classList.toggle('noise', noise);
             const c = slice.classification;
             if (c === null) {
-                body.replaceChildren(el('p', { class: 'verdict none' }, 'No assessment'),
+                fill(body, el('p', { class: 'verdict none' }, 'No assessment'),
                     el('p', { class: 'lead' }, slice.explained && slice.regions.length === 0
                         ? 'The model decides from regions it finds in the lungs. In this slice none ' +
                           'survived, so it gives no class rather than inventing one. Is this an axial ' +
@@ -28,7 +28,7 @@ export function assessmentPanel() {
                         : 'This answer carries no classification.'));
                 return;
             }
-            body.replaceChildren(
+            fill(body,
                 el('p', { class: 'verdict' },
                     el('span', { class: 'verdict-name' }, c.predicted.label),
                     el('span', { class: 'verdict-value' }, percent(c.predicted.probability))),
@@ -37,7 +37,7 @@ export function assessmentPanel() {
                 el('ul', { class: 'classes' }, c.classes.map((item) => classBar(item, c.predicted))),
                 el('p', { class: 'note' },
                     'Three separate scores, each a probability of its own (a sigmoid per class): they ' +
-                    'do not sum to 100 %. The highest one decides.'));
+                    'do not sum to 100\u00a0%. The highest one decides.'));
         },
     };
 }
@@ -78,7 +78,7 @@ export function burdenPanel() {
                 class: `part line-${name}`,
                 css: { '--value': `${100 * share(px)}%`, '--swatch': objectClass(name).colour },
             });
-            body.replaceChildren(
+            fill(body,
                 el('div', { class: 'burden' },
                     el('p', { class: 'figure' }, lung > 0 && Number.isFinite(b.affected_pct)
                         ? percent(b.affected_pct / 100) : '–'),
@@ -118,11 +118,10 @@ export function notesPanel() {
         show(slice, extra = []) {
             const notes = [...extra, ...slice.warnings];
             show(root, notes.length > 0);
-            list.replaceChildren(...notes.map((w) => el('li', { 'data-warning': w.code },
-                icon('alert'), el('div', {},
+            fill(list, notes.map((w) => el('li', { 'data-warning': w.code, title: w.code },
+                icon('alert'), el('p', {},
                     el('strong', {}, w.title ?? WARNING_TITLES[w.code] ?? w.code),
-                    w.detail ? el('p', {}, w.detail) : null,
-                    WARNING_TITLES[w.code] ? el('code', {}, w.code) : null))));
+                    w.detail ? ` ${w.detail}` : null))));
         },
     };
 }

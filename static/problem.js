@@ -35,11 +35,13 @@ const BY_KIND = {
     timeout: 'No answer in time',
     answer: 'The answer could not be read',
     volume: 'Volumes are not shown here',
+    file: 'The file cannot be read',
 };
 const ADVICE = {
     network: 'Check that the service runs and that this computer can reach it, then try again.',
     timeout: 'It may be busy or stuck. Try again, or ask whoever runs it.',
     answer: 'The service and this page may be of different versions, or something in between answered.',
+    file: 'It may have been moved or changed, or it is a folder. Choose it again.',
     volume: 'Send NIfTI files from a terminal; every slice is answered, and a summary with it.',
 };
 
@@ -55,7 +57,7 @@ export function problemTitle(error) {
 export function problemCard(error, actions, command = '') {
     const heading = el('h2', { class: 'problem-title', tabindex: '-1' }, icon('alert'),
         problemTitle(error));
-    const root = el('div', { class: 'problem', role: 'alert', 'data-code': error.code || error.kind },
+    const root = el('div', { class: `problem ${error.kind}`, role: 'alert', 'data-code': error.code || error.kind },
         heading,
         el('p', { class: 'problem-detail' }, error.detail),
         error.kind in ADVICE ? el('p', { class: 'problem-advice' }, ADVICE[error.kind]) : null,

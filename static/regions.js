@@ -29,11 +29,15 @@ export function regionsPanel(store, onOpen, onReveal) {
         (value) => store.set({ attention: value }));
     const seeButton = el('button', { type: 'button', class: 'text-button', on: { click: onReveal } },
         icon('eye'), 'Show on slice');
+    const zoomButton = el('button', {
+        type: 'button', class: 'text-button', hidden: true,
+        on: { click: () => onOpen(store.state.selected) },
+    }, icon('target'), 'Zoom to selected');
     const controls = el('div', { class: 'row-controls' }, branches,
         el('label', { class: 'check' }, sort, 'Strongest first'));
     const root = el('section', { class: 'panel', 'aria-labelledby': 'h-regions' },
         el('header', { class: 'panel-head' },
-            el('h2', { id: 'h-regions' }, 'Where the model looked'), seeButton),
+            el('h2', { id: 'h-regions' }, 'Where the model looked'), seeButton, zoomButton),
         lead, controls, explain, list, even, note);
 
     let slice = null;
@@ -57,16 +61,20 @@ export function regionsPanel(store, onOpen, onReveal) {
         }
     };
     store.watch(['attention'], sync);
-    store.watch(['selected', 'hovered'], (state) => {
-        wired?.mark();
+    store.watch(['selected', 'hovered'], () => wired?.mark());
+    store.watch(['selected'], (state) => {
         const chosen = rows.find((r) => state.selected?.kind === 'region' &&
             r.index === state.selected.index);
         if (chosen !== undefined) {
             reveal(list, chosen.row);
         }
     });
-    store.watch(['mode'], (state) => show(seeButton, slice !== null && slice.regions.length > 0 &&
-        state.mode !== 'attention' && state.mode !== 'both'));
+    const offer = (state) => {
+        const drawn = state.mode === 'attention' || state.mode === 'both';
+        show(seeButton, !drawn && slice !== null && slice.regions.length > 0);
+        show(zoomButton, drawn && state.selected?.kind === 'region');
+    };
+    store.watch(['mode', 'selected'], offer);
 
     return {
         root,
@@ -75,11 +83,11 @@ export function regionsPanel(store, onOpen, onReveal) {
             const n = slice.regions.length;
             const some = n > 0;
             [controls, explain, list, even].forEach((node) => show(node, some));
-            show(seeButton, some && !['attention', 'both'].includes(store.state.mode));
+            offer(store.state);
             lead.textContent = some
-                ? `The class was decided from these ${n} regions, not from the outlines above. Two ` +
+                ? `The class was decided from these ${n} regions, not from the findings. Two ` +
                   'branches weigh them: one argues for the classes, one against. In each branch the ' +
-                  'weights add up to 100 %. They tell where the model looked, not why.'
+                  'weights add up to 100\u00a0%. They tell where the model looked, not why.'
                 : slice.explained
                     ? 'No region of this slice survived, so there is nothing the class could have been ' +
                       'decided from.'

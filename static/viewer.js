@@ -68,7 +68,7 @@ export class Viewer extends EventTarget {
         if (this.picture === null) {
             return;
         }
-        const least = this.#fitScale() * 0.5;
+        const least = Math.min(1, this.#fitScale() * 0.5);
         const next = Math.min(MOST, Math.max(least, scale));
         const ratio = next / this.view.scale;
         this.view = {

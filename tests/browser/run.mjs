@@ -1,0 +1,14 @@
+// Every test of the viewer: node --test run.mjs
+//
+// Needs chromium (CHROMIUM, default /usr/bin/chromium) and the service (ONESHOT_BIN, default
+// build/oneshot; ONESHOT_FAKE_BIN, default build/oneshot-fake). PNG files are made on the spot.
+
+import { after } from 'node:test';
+import { close } from './browser.mjs';
+import './test_modules.mjs';
+import './test_page.mjs';
+import './test_errors.mjs';
+import './test_access.mjs';
+import './test_service.mjs';
+
+after(close);
