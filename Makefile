@@ -64,6 +64,13 @@ $(BUILD)/tests/parity: $(call objects,tests/golden/parity.c tests/golden/parity_
 parity: $(BUILD)/tests/parity
 	$(BUILD)/tests/parity $(FIXTURES)
 
+$(BUILD)/tests/bench: $(call objects,tests/bench/bench.c tests/bench/peak.c) $(BUILD)/libmodel.a
+	@mkdir -p $(@D)
+	@$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+
+bench: $(BUILD)/tests/bench
+	$(BUILD)/tests/bench $(BACKBONES)
+
 test: all test-unit
 
 clean:

@@ -1,4 +1,6 @@
 /* Small helpers over oneDNN's C API: descriptors, attributes, errors. */
+#include "model/nn/dnn.h"
+
 #include <string.h>
 
 #include "model/nn/compile.h"
@@ -80,4 +82,26 @@ bool md_blocked(const dnnl_memory_desc_t *md, struct blocked *out)
             return true;
     }
     return false;
+}
+
+const char *dnn_isa_name(void)
+{
+    static const struct {
+        dnnl_cpu_isa_t isa;
+        const char *name;
+    } names[] = {
+        {dnnl_cpu_isa_sse41, "sse41"},
+        {dnnl_cpu_isa_avx, "avx"},
+        {dnnl_cpu_isa_avx2, "avx2"},
+        {dnnl_cpu_isa_avx2_vnni, "avx2_vnni"},
+        {dnnl_cpu_isa_avx512_core, "avx512_core"},
+        {dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"},
+        {dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+        {dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"},
+    };
+    dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (names[i].isa == isa)
+            return names[i].name;
+    return "generic";
 }
