@@ -43,6 +43,29 @@ START_TEST(packs_every_size)
 }
 END_TEST
 
+/* Empty words at both ends are skipped: two pixels must be found wherever they are. */
+START_TEST(finds_lone_pixels)
+{
+    struct error err;
+    struct bitmask lone;
+    struct bitmask full;
+    uint8_t plane[300] = {0};
+    ck_assert_int_eq(bitmask_pack_label(&full, plane, 0, 30, 10, &err), 0);
+    for (int i = 0; i < 300; i++) {
+        for (int j = i; j < 300; j += 23) {
+            plane[i] = plane[j] = 9;
+            ck_assert_int_eq(bitmask_pack(&lone, plane, 30, 10, &err), 0);
+            ck_assert_int_eq(lone.area, 1 + (j > i));
+            ck_assert_int_eq(bitmask_intersection(&lone, &full), lone.area);
+            ck_assert_int_eq(bitmask_intersection(&full, &lone), lone.area);
+            bitmask_free(&lone);
+            plane[i] = plane[j] = 0;
+        }
+    }
+    bitmask_free(&full);
+}
+END_TEST
+
 START_TEST(packs_nothing_and_refuses_no_pixels)
 {
     struct error err;
@@ -357,6 +380,7 @@ int main(void)
     Suite *suite = suite_create("ap");
     TCase *tc = tcase_create("ap");
     tcase_add_test(tc, packs_every_size);
+    tcase_add_test(tc, finds_lone_pixels);
     tcase_add_test(tc, packs_nothing_and_refuses_no_pixels);
     tcase_add_test(tc, average_precision_equals_golden);
     tcase_add_test(tc, crowded_image_keeps_a_hundred);
