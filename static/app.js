@@ -7,7 +7,6 @@ import { bytes, percent, plural } from './format.js';
 import { wireIntake } from './intake.js';
 import { assessmentPanel, burdenPanel, detailsPanel, notesPanel } from './panels.js';
 import { blankPicture, readPicture } from './picture.js';
-import { sniff } from './png.js';
 import { problemCard, problemTitle } from './problem.js';
 import { regionsPanel } from './regions.js';
 import { curlCommand, drawPicture, saveBlob, stem } from './save.js';
@@ -111,12 +110,11 @@ async function open(files) {
     announce(`Sending ${file.name}.` +
         (files.length > 1 ? ` One slice at a time: the other ${files.length - 1} are left out.` : ''));
     try {
-        const head = new Uint8Array(await file.slice(0, 352).arrayBuffer());
-        refuseEarly(file, head);
+        refuseEarly(file);
         const options = requestOptions();
         const [picture, answer] = await Promise.all([
             showPicture(file, mine),
-            service.predict(file, { options, signal: mine.stop.signal }),
+            service.predict(file, { options, signal: mine.stop.signal, timeout: facts.patience }),
         ]);
         if (run === mine) {
             finish(mine, { file, picture, answer, options, ignored: files.length - 1 });
@@ -138,12 +136,7 @@ function startClock(mine) {
 }
 
 /** Refuses what is known to be refused before it travels. */
-function refuseEarly(file, head) {
-    if (sniff(head) === 'volume') {
-        throw new ServiceError('volume', {
-            detail: `${file.name} looks like a NIfTI volume. This page shows single slices as PNG.`,
-        });
-    }
+function refuseEarly(file) {
     const limit = facts.limits.body;
     if (limit !== null && file.size > limit) {
         throw new ServiceError('problem', {
@@ -235,8 +228,6 @@ function fail(mine, file, error) {
         : error instanceof DOMException
             ? new ServiceError('file', { detail: `${file.name} cannot be read: ${error.message}` })
             : new ServiceError('answer', { detail: `This page failed: ${error.message}` });
-    const command = problem.kind === 'volume'
-        ? curlCommand(service.address('v1/predict'), file.name, service.key !== '') : '';
     mine.card = problemCard(problem, {
         retry: () => open([last]),
         choose: () => byId('picker').click(),
@@ -245,7 +236,7 @@ function fail(mine, file, error) {
             facts.refresh();
             open([last]);
         },
-    }, command);
+    });
     byId('problem').replaceChildren(mine.card.root);
     setPhase('problem');
     announce(`${problemTitle(problem)}. ${problem.detail}`);

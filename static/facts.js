@@ -23,7 +23,15 @@ export class ServiceFacts {
     get limits() {
         const limits = this.info.limits ?? {};
         const known = (value) => (Number.isFinite(value) ? value : null);
-        return { body: known(limits.max_body_bytes), pixels: known(limits.max_pixels) };
+        return {
+            body: known(limits.max_body_bytes), pixels: known(limits.max_pixels),
+            time: known(limits.timeout_ms),
+        };
+    }
+
+    /** How long to wait for an answer, in ms: a little longer than the service itself takes. */
+    get patience() {
+        return this.limits.time === null ? 120_000 : this.limits.time + 15_000;
     }
 
     start() {
@@ -77,6 +85,7 @@ export class ServiceFacts {
         const taken = group('This service takes', [
             ['File size', limits.body === null ? null : `up to ${bytes(limits.body)}`],
             ['Picture', limits.pixels === null ? null : `up to ${count(limits.pixels)} pixels`],
+            ['Time', limits.time === null ? null : `up to ${limits.time / 1000}\u00a0s`],
         ]);
         byId('model-facts').replaceChildren(el('dl', { class: 'facts' }, rows, taken));
         show(byId('model-card'), rows.length > 0);

@@ -129,7 +129,7 @@ export function findingsPanel(store, onOpen) {
         root,
         show(next) {
             slice = next;
-            rows = slice.detections.map((d, at) => findingRow(d, at));
+            rows = slice.detections.map(findingRow);
             body.replaceChildren(...rows.map((r) => r.row));
             wired = wireRows(rows, store, onOpen);
             sync(store.state);
@@ -137,13 +137,13 @@ export function findingsPanel(store, onOpen) {
     };
 }
 
-function findingRow(d, at) {
+function findingRow(d) {
     const c = objectClass(d.className);
     const button = el('button', {
         type: 'button', class: 'pick',
-        'aria-label': `Finding ${at + 1}: ${c.label}, score ${fixed(d.score, 2)}, ` +
+        'aria-label': `Finding ${d.id}: ${c.label}, score ${fixed(d.score, 2)}, ` +
             `${plural(d.area, 'pixel')}`,
-    }, String(at + 1));
+    }, String(d.id));
     const box = [d.box.x, d.box.y, d.box.w, d.box.h].map((v) => Math.round(v)).join(', ');
     const row = el('tr', { css: { '--swatch': c.colour }, 'data-finding': d.index },
         el('td', {}, button),

@@ -2,24 +2,9 @@
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
-/** What the bytes are: 'png', 'volume' (NIfTI, or gzip, which may hold one) or 'other'. */
-export function sniff(bytes) {
-    if (SIGNATURE.every((value, index) => bytes[index] === value)) {
-        return 'png';
-    }
-    const at = (offset, text) =>
-        bytes.length >= offset + 4 &&
-        [...text].every((char, index) => bytes[offset + index] === char.charCodeAt(0));
-    if (at(344, 'n+1\0') || at(344, 'ni1\0') || at(4, 'n+2\0') || at(4, 'ni2\0') ||
-        (bytes[0] === 0x1f && bytes[1] === 0x8b)) {
-        return 'volume';
-    }
-    return 'other';
-}
-
 /** {width, height, depth, colour, interlaced} of a PNG's header, or null. */
 export function readHeader(bytes) {
-    if (sniff(bytes) !== 'png' || bytes.length < 29) {
+    if (bytes.length < 29 || !SIGNATURE.every((value, index) => bytes[index] === value)) {
         return null;
     }
     const view = new DataView(bytes.buffer, bytes.byteOffset);

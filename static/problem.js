@@ -34,7 +34,6 @@ const BY_KIND = {
     network: 'The service cannot be reached',
     timeout: 'No answer in time',
     answer: 'The answer could not be read',
-    volume: 'Volumes are not shown here',
     file: 'The file cannot be read',
 };
 const ADVICE = {
@@ -42,7 +41,6 @@ const ADVICE = {
     timeout: 'It may be busy or stuck. Try again, or ask whoever runs it.',
     answer: 'The service and this page may be of different versions, or something in between answered.',
     file: 'It may have been moved or changed, or it is a folder. Choose it again.',
-    volume: 'Send NIfTI files from a terminal; every slice is answered, and a summary with it.',
 };
 
 export function problemTitle(error) {
@@ -51,19 +49,16 @@ export function problemTitle(error) {
 }
 
 /**
- * The card shown in place of a result. actions: {retry, choose, useKey(key)}; command: a curl line, or
- * ''. Returns {root, stop}: stop() ends the countdown.
+ * The card shown in place of a result. actions: {retry, choose, useKey(key)}. Returns {root, stop}:
+ * stop() ends the countdown.
  */
-export function problemCard(error, actions, command = '') {
+export function problemCard(error, actions) {
     const heading = el('h2', { class: 'problem-title', tabindex: '-1' }, icon('alert'),
         problemTitle(error));
-    const root = el('div', { class: `problem ${error.kind}`, role: 'alert', 'data-code': error.code || error.kind },
+    const root = el('div', { class: 'problem', role: 'alert', 'data-code': error.code || error.kind },
         heading,
         el('p', { class: 'problem-detail' }, error.detail),
-        error.kind in ADVICE ? el('p', { class: 'problem-advice' }, ADVICE[error.kind]) : null,
-        command === '' ? null : el('div', { class: 'command-box' },
-            el('code', { class: 'command', tabindex: '0' }, command),
-            copyButton('Copy curl command', () => command)));
+        error.kind in ADVICE ? el('p', { class: 'problem-advice' }, ADVICE[error.kind]) : null);
     let timer = null;
     const stop = () => clearInterval(timer);
     const buttons = el('div', { class: 'buttons' });

@@ -59,7 +59,7 @@ function readDetection(item, index, width, height) {
     }
     return {
         index,
-        id: item.id ?? index,
+        id: item.id ?? index + 1,
         className: text(item.class),
         score: number(item.score, `detections[${index}].score`),
         box: box(item.bbox_xywh, `detections[${index}].bbox_xywh`),

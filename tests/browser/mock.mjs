@@ -134,7 +134,7 @@ export function infoOf({ trained }) {
             parameters: 43516822, file: 'oneshot.safetensors',
             sha256: '4f0c2b7de0a94d6f8a5a5a1f0f8e3c2db1907d61b2c45a0f9c87e6d5b4a39281',
         },
-        limits: { max_body_bytes: 64 * 2 ** 20, max_pixels: 16777216 },
+        limits: { max_body_bytes: 64 * 2 ** 20, max_pixels: 16777216, timeout_ms: 60000 },
         defaults: { score_threshold: 0.75, max_detections: 16 },
     };
 }
@@ -169,7 +169,7 @@ export function sliceOf({ width = 512, height = width, trained = true, regions =
     const detections = Object.entries(SHAPES).flatMap(([name, shapes]) =>
         shapes.map((shape, i) => ({ name, shape, score: scores[name][i] })))
         .sort((a, b) => b.score - a.score)
-        .map((d, i) => detectionOf(i, d.name, CLASS_IDS[d.name], d.score, d.shape, width, height));
+        .map((d, i) => detectionOf(i + 1, d.name, CLASS_IDS[d.name], d.score, d.shape, width, height));
     const areaOf = (name) => detections.filter((d) => d.class === name)
         .reduce((sum, d) => sum + d.area_px, 0);
     return {

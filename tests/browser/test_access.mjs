@@ -183,5 +183,8 @@ test('the keyboard reaches everything and is never trapped', async () => {
     await page.keyboard.press('Escape');
     assert.ok(await page.isHidden('#keys'));
     assert.equal(await page.evaluate(() => document.activeElement.id), 'help');
+    await page.click('#help');
+    await page.click('#keys-close');
+    assert.ok(await page.isHidden('#keys'));
     await closePage(page);
 });
