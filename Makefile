@@ -47,6 +47,8 @@ $(BUILD)/oneshot: $(BUILD)/obj/server/main.o $(BUILD)/libserver.a $(BUILD)/libap
 	@echo "  LD $@"
 	@$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
 
+include server/assets.mk tests/http/http.mk
+
 # Each tests/unit/test_X.c is a program of its own.
 UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
 $(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(BUILD)/libserver.a $(BUILD)/libapi.a $(BUILD)/libmodel.a

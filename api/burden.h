@@ -1,0 +1,28 @@
+/*
+ * How much of the lung is affected: areas of the union of each class's masks, every pixel counted
+ * once however many masks cover it. Pure; one burden belongs to one thread.
+ */
+#ifndef ONESHOT_API_BURDEN_H
+#define ONESHOT_API_BURDEN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/model.h"
+
+struct burden {
+    int64_t lung_px, ggo_px, consolidation_px;
+    int64_t affected_px; /* lung pixels under a lesion of either kind */
+    double affected_pct; /* of lung_px; 0 where there is no lung */
+    bool lung_found;
+};
+
+/* Adds a pasted mask of class `label` to `cover` (height, width), which begins as zeros. */
+void burden_add(uint8_t *cover, int width, int label, const uint8_t *plane,
+                const struct mask_window *window);
+
+/* Counts the part of `cover` inside `window` (which must enclose every window added). */
+void burden_count(struct burden *out, const uint8_t *cover, int width,
+                  const struct mask_window *window);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+ * Every JSON document the project writes, and the one it reads. The only file that knows the JSON
+ * library. Texts are malloc'ed and end in a zero byte that *length does not count. Numbers carry
+ * what they need: probabilities six significant digits, boxes two decimals; a number that is not
+ * finite is an error (ERR_INTERNAL), never a document. Any thread.
+ */
+#ifndef ONESHOT_API_JSON_H
+#define ONESHOT_API_JSON_H
+
+#include <stddef.h>
+
+#include "api/problem.h"
+#include "api/slice.h"
+#include "api/state.h"
+
+#define SCHEMA_VERSION "1.0"
+
+#define DISCLAIMER                                                                                 \
+    "For research use only. Not a medical device; not for diagnosis or treatment decisions."
+
+/* The results of a request, one per slice. */
+struct results;
+
+int results_new(struct results **out, const char *request_id, struct error *err);
+void results_free(struct results *results); /* NULL is fine */
+
+/* Pastes the masks of a slice and adds its document. slice->timing.encode is filled. */
+int results_add_slice(struct results *results, struct slice *slice, struct slice_worker *worker,
+                      const struct slice_options *options, struct error *err);
+
+/* Adds a problem in the place of a slice that could not be done. */
+int results_add_problem(struct results *results, const char *file, const struct problem *problem,
+                        struct error *err);
+
+/*
+ * The document: the slice itself where `single`, else {"results": [...]}.
+ */
+int results_write(char **text, size_t *length, const struct results *results, bool single,
+                  struct error *err);
+
+int json_problem(char **text, size_t *length, const struct problem *problem, const char *request_id,
+                 struct error *err);
+
+/* GET /v1/info, and `oneshot info`. */
+int json_info(char **text, size_t *length, const struct api_limits *limits,
+              const struct api_state *state, bool indent, struct error *err);
+
+/* GET /livez and /readyz?verbose. */
+int json_health(char **text, size_t *length, const char *status, const struct api_state *state,
+                struct error *err);
+
+/*
+ * Reads one flat JSON object and calls `visit` for each member, its value as text ("true", "0.5",
+ * or the string). Non-zero from `visit` ends the walk and is returned. Where the text is not such
+ * an object, -1 and the reason in `why`.
+ */
+int json_each_member(const char *text, size_t length,
+                     int (*visit)(void *context, const char *name, const char *value),
+                     void *context, char *why, size_t why_size);
+
+#endif

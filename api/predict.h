@@ -1,0 +1,46 @@
+/*
+ * A prediction request from its body to its response, one slice per step, so that a queue may let
+ * others go between two slices. Prepared on any thread, stepped on the worker's.
+ */
+#ifndef ONESHOT_API_PREDICT_H
+#define ONESHOT_API_PREDICT_H
+
+#include <stdbool.h>
+
+#include "api/json.h"
+#include "api/media.h"
+#include "api/message.h"
+#include "api/multipart.h"
+#include "api/options.h"
+#include "api/slice.h"
+
+struct predict {
+    char request_id[REQUEST_ID_SIZE];
+    struct slice_options options;
+    enum answer answer;
+    char boundary[71];      /* of a multipart body; "" for a raw one */
+    char content_type[128]; /* of a raw body; "" when not said */
+    int max_files;
+    double queue_ms; /* set by who took it from the queue */
+
+    const uint8_t *body; /* borrowed until the end */
+    size_t length;
+
+    struct multipart_part *parts; /* owned; the files first */
+    int files, next;
+    bool opened;
+    struct results *results; /* owned */
+    struct slice_timing spent;
+    int slices_done, slices_failed;
+};
+
+/* Frees what the steps made; a zeroed or finished predict is fine. */
+void predict_free(struct predict *predict);
+
+/*
+ * Does the next slice. True: the response is filled and there is nothing left to do; false: call
+ * again. A single slice's problem is the response; among several it takes the slice's place.
+ */
+bool predict_step(struct predict *predict, struct slice_worker *worker, struct response *response);
+
+#endif

@@ -1,0 +1,397 @@
+#include "api/api.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "api/json.h"
+#include "api/media.h"
+#include "api/target.h"
+
+enum method { GET = 1, HEAD = 2, POST = 4, PUT = 8, OPTIONS = 16 };
+
+struct call {
+    struct exchange *exchange;
+    const struct api *api;
+    const struct api_state *state;
+    const struct request *request;
+    const struct request_body *body;
+    const char *path; /* below the prefix */
+};
+
+typedef enum api_next answer_function(struct call *call);
+
+static answer_function answer_predict, answer_info, answer_live, answer_ready, answer_asset;
+
+/* ---- the table ---- */
+
+#define READS "GET, HEAD, OPTIONS"
+#define WRITES "POST, PUT, OPTIONS" /* PUT: what curl -T sends */
+
+static const struct route {
+    const char *path; /* also the template in logs */
+    unsigned methods;
+    const char *allow;
+    bool of_viewer; /* gone with --ui off */
+    answer_function *answer;
+} routes[] = {
+    {"/v1/predict", POST | PUT, WRITES, false, answer_predict},
+    {"/v1/info", GET | HEAD, READS, false, answer_info},
+    {"/livez", GET | HEAD, READS, false, answer_live},
+    {"/readyz", GET | HEAD, READS, false, answer_ready},
+    {"/openapi.yaml", GET | HEAD, READS, false, answer_asset},
+};
+
+/* Every other asset, "/" being "/index.html". */
+static const struct route asset_route = {"/{asset}", GET | HEAD, READS, true, answer_asset};
+
+static const struct {
+    const char *name;
+    enum method method;
+} methods[] = {{"GET", GET}, {"HEAD", HEAD}, {"POST", POST}, {"PUT", PUT}, {"OPTIONS", OPTIONS}};
+
+/* ---- small answers ---- */
+
+static enum api_next fail(struct call *call, const struct problem *problem)
+{
+    problem_answer(&call->exchange->response, problem, call->request->id);
+    return API_ANSWERED;
+}
+
+static enum api_next give_json(struct call *call, int status, int rc, char *text, size_t length,
+                               const struct error *err)
+{
+    struct problem problem;
+    if (rc != 0) {
+        problem_from_error(&problem, err);
+        return fail(call, &problem);
+    }
+    response_give(&call->exchange->response, status, "application/json", (uint8_t *)text, length);
+    response_header(&call->exchange->response, "Cache-Control", "no-store");
+    return API_ANSWERED;
+}
+
+static enum api_next give_nothing(struct call *call, int status)
+{
+    response_lend(&call->exchange->response, status, NULL, NULL, 0);
+    response_header(&call->exchange->response, "Cache-Control", "no-store");
+    return API_ANSWERED;
+}
+
+/* The problem of a service that is not ready; 0 when it is. */
+static int check_ready(struct problem *problem, const struct api_state *state)
+{
+    if (state->phase == PHASE_READY || state->phase == PHASE_DRAINING)
+        return 0;
+    if (state->phase == PHASE_STOPPING)
+        problem_set(problem, PROBLEM_DRAINING,
+                    "This server is shutting down. Try again: another one may answer.");
+    else
+        problem_set(problem, PROBLEM_MODEL_LOADING, "The model is not ready: %s. Try again soon.",
+                    state->reason);
+    problem->retry_after = 2;
+    return -1;
+}
+
+static enum api_next answer_info(struct call *call)
+{
+    struct problem problem;
+    struct error err;
+    char *text = NULL;
+    size_t length = 0;
+    if (!call->state->model) {
+        check_ready(&problem, call->state);
+        return fail(call, &problem);
+    }
+    int rc = json_info(&text, &length, &call->api->limits, call->state, false, &err);
+    return give_json(call, 200, rc, text, length, &err);
+}
+
+static bool query_has(const char *target, const char *name)
+{
+    struct query_field field;
+    const char *query = target_query(target);
+    while (query_next(&field, &query) > 0)
+        if (strcmp(field.name, name) == 0)
+            return true;
+    return false;
+}
+
+static enum api_next give_health(struct call *call, bool good, const char *yes, const char *no)
+{
+    struct error err;
+    char *text = NULL;
+    size_t length = 0;
+    int status = good ? 200 : 503;
+    if (query_has(call->request->target, "verbose")) {
+        int rc = json_health(&text, &length, good ? yes : no, call->state, &err);
+        return give_json(call, status, rc, text, length, &err);
+    }
+    const char *word = good ? yes : no;
+    response_lend(&call->exchange->response, status, "text/plain; charset=utf-8",
+                  (const uint8_t *)word, strlen(word));
+    response_header(&call->exchange->response, "Cache-Control", "no-store");
+    return API_ANSWERED;
+}
+
+static enum api_next answer_live(struct call *call)
+{
+    return give_health(call, call->state->alive, "alive\n", "stuck\n");
+}
+
+static enum api_next answer_ready(struct call *call)
+{
+    static const char *const words[] = {
+        [PHASE_LOADING] = "loading\n",   [PHASE_READY] = "ready\n",
+        [PHASE_DRAINING] = "draining\n", [PHASE_STOPPING] = "draining\n",
+        [PHASE_FAILED] = "failed\n",
+    };
+    return give_health(call, call->state->phase == PHASE_READY, "ready\n",
+                       words[call->state->phase]);
+}
+
+/* ---- the viewer and the contract ---- */
+
+static const struct asset *find_asset(const struct api *api, const char *path)
+{
+    if (strcmp(path, "/") == 0)
+        path = "/index.html";
+    for (size_t i = 0; i < api->assets_count; i++)
+        if (strcmp(api->assets[i].path, path) == 0)
+            return &api->assets[i];
+    return NULL;
+}
+
+/* True where an If-None-Match header names the tag. */
+static bool etag_matches(const char *header, const char *etag)
+{
+    size_t length = strlen(etag);
+    while (header && *header) {
+        header += strspn(header, " \t,");
+        if (strncmp(header, "W/", 2) == 0)
+            header += 2;
+        if (*header == '*' || strncmp(header, etag, length) == 0)
+            return true;
+        header += strcspn(header, ",");
+    }
+    return false;
+}
+
+static enum api_next answer_asset(struct call *call)
+{
+    const struct asset *asset = find_asset(call->api, call->path);
+    struct response *response = &call->exchange->response;
+    struct problem problem;
+    if (!asset) {
+        problem_set(&problem, PROBLEM_NOT_FOUND, "This build has no such file.");
+        return fail(call, &problem);
+    }
+    if (etag_matches(request_header(call->request, "If-None-Match"), asset->etag))
+        response_lend(response, 304, NULL, NULL, 0);
+    else
+        response_lend(response, 200, asset->type, asset->bytes, asset->length);
+    response_header(response, "ETag", "%s", asset->etag);
+    response_header(response, "Cache-Control", "no-cache");
+    response_header(response, "Content-Security-Policy",
+                    "default-src 'none'; script-src 'self'; style-src 'self'; "
+                    "img-src 'self' blob: data:; connect-src 'self'; manifest-src 'self'; "
+                    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    response_header(response, "X-Frame-Options", "DENY");
+    response_header(response, "Referrer-Policy", "no-referrer");
+    response_header(response, "Cross-Origin-Opener-Policy", "same-origin");
+    response_header(response, "Cross-Origin-Resource-Policy", "same-origin");
+    response_header(response, "Permissions-Policy",
+                    "camera=(), microphone=(), geolocation=(), payment=(), usb=()");
+    return API_ANSWERED;
+}
+
+/* ---- predict ---- */
+
+int api_too_large(struct problem *problem, const struct api_limits *limits)
+{
+    return problem_set(problem, PROBLEM_PAYLOAD_TOO_LARGE,
+                       "The body is larger than the %zu bytes this service takes (--max-body). "
+                       "Send fewer files per request, or raise the limit.",
+                       limits->max_body);
+}
+
+int api_queue_full(struct problem *problem, const struct api_state *state,
+                   const struct api_limits *limits)
+{
+    problem_set(problem, PROBLEM_QUEUE_FULL,
+                "%d of %d places in the queue are taken (--queue). Try again in about %d s.",
+                state->queued, limits->queue_capacity, state->retry_after);
+    problem->retry_after = state->retry_after;
+    return -1;
+}
+
+static int check_type(struct predict *predict, const struct request *request,
+                      struct problem *problem)
+{
+    const char *type = request_header(request, "Content-Type");
+    const char *encoding = request_header(request, "Content-Encoding");
+    if (encoding && strcasecmp(encoding, "identity") != 0)
+        return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA,
+                           "Content-Encoding \"%.40s\" is not taken; send the bytes as they are.",
+                           encoding);
+    enum claim claim = media_claim(type);
+    if (claim == CLAIM_OTHER)
+        return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA,
+                           "Content-Type \"%.100s\" is not taken. This version takes image/png "
+                           "(or no type) and multipart/form-data.",
+                           type);
+    if (claim == CLAIM_MULTIPART && media_boundary(predict->boundary, type) != 0)
+        return problem_set(problem, PROBLEM_BAD_MULTIPART,
+                           "Content-Type names no boundary of 1 to 70 characters.");
+    if (claim != CLAIM_MULTIPART && type)
+        strncat(predict->content_type, type, sizeof predict->content_type - 1);
+    return 0;
+}
+
+static int check_size(const struct api_limits *limits, const struct request_body *body,
+                      struct problem *problem)
+{
+    if (body->length < 0 && !body->chunked)
+        return problem_set(problem, PROBLEM_LENGTH_REQUIRED,
+                           "Say how long the body is (Content-Length), or send it in chunks.");
+    if (body->length == 0 && !body->chunked)
+        return problem_set(problem, PROBLEM_EMPTY_BODY,
+                           "There is no body. Send the slice itself, for example with "
+                           "curl --data-binary @slice.png.");
+    if (body->length > 0 && (uint64_t)body->length > limits->max_body)
+        return api_too_large(problem, limits);
+    return 0;
+}
+
+/* X-Request-Timeout-Ms may shorten the service's own limit. */
+static int read_timeout(int *out, const struct request *request, int limit, struct problem *problem)
+{
+    const char *text = request_header(request, "X-Request-Timeout-Ms");
+    *out = limit;
+    if (!text)
+        return 0;
+    size_t digits = strspn(text, "0123456789");
+    long value = digits > 0 && digits <= 8 && text[digits] == 0 ? strtol(text, NULL, 10) : 0;
+    if (value < 1)
+        return problem_set(problem, PROBLEM_BAD_OPTION,
+                           "X-Request-Timeout-Ms takes a whole number from 1 to 99999999, not "
+                           "\"%.40s\".",
+                           text);
+    *out = value < limit ? (int)value : limit;
+    return 0;
+}
+
+static enum api_next answer_predict(struct call *call)
+{
+    struct exchange *exchange = call->exchange;
+    struct predict *predict = &exchange->predict;
+    const struct api_limits *limits = &call->api->limits;
+    const struct request *request = call->request;
+    struct problem problem;
+    options_default(&predict->options);
+    predict->max_files = limits->max_files;
+    strncat(predict->request_id, request->id, sizeof predict->request_id - 1);
+    /* First what the client can mend, then what only time can. */
+    if (media_negotiate(&predict->answer, request_header(request, "Accept"), &problem) != 0 ||
+        check_type(predict, request, &problem) != 0 ||
+        check_size(limits, call->body, &problem) != 0 ||
+        options_from_query(&predict->options, target_query(request->target), &problem) != 0 ||
+        read_timeout(&exchange->timeout_ms, request, limits->timeout_ms, &problem) != 0 ||
+        check_ready(&problem, call->state) != 0)
+        return fail(call, &problem);
+    if (call->state->queued >= limits->queue_capacity) {
+        api_queue_full(&problem, call->state, limits);
+        return fail(call, &problem);
+    }
+    return API_PREDICT;
+}
+
+/* ---- dispatch ---- */
+
+bool api_prefix_valid(const char *prefix)
+{
+    if (*prefix == 0)
+        return true;
+    size_t length = strlen(prefix);
+    if (length > 128 || *prefix != '/' || prefix[length - 1] == '/' || strstr(prefix, "//") ||
+        strstr(prefix, "/."))
+        return false;
+    return prefix[strspn(prefix, "/-_.abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "0123456789")] == 0;
+}
+
+static enum api_next not_found(struct call *call)
+{
+    struct problem problem;
+    problem_set(&problem, PROBLEM_NOT_FOUND,
+                "Nothing is here. The service is described in %s/openapi.yaml.", call->api->prefix);
+    return fail(call, &problem);
+}
+
+static const struct route *find_route(const struct api *api, const char *path)
+{
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
+        if (strcmp(routes[i].path, path) == 0)
+            return routes[i].of_viewer && !api->ui ? NULL : &routes[i];
+    return api->ui && find_asset(api, path) ? &asset_route : NULL;
+}
+
+static enum method method_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++)
+        if (strcmp(methods[i].name, name) == 0)
+            return methods[i].method;
+    return 0;
+}
+
+static enum api_next give_options(struct call *call, const struct route *route)
+{
+    give_nothing(call, 204);
+    response_header(&call->exchange->response, "Allow", "%s", route->allow);
+    if (route->methods & POST)
+        response_header(&call->exchange->response, "Accept-Post", "image/png, multipart/form-data");
+    return API_ANSWERED;
+}
+
+enum api_next api_begin(struct exchange *exchange, const struct api *api,
+                        const struct api_state *state, const struct request *request,
+                        const struct request_body *body)
+{
+    char path[TARGET_PATH_SIZE];
+    struct call call = {exchange, api, state, request, body, path};
+    size_t prefix = strlen(api->prefix);
+    exchange->route = "unmatched";
+    if (strcmp(request->target, "*") == 0 && strcmp(request->method, "OPTIONS") == 0) {
+        give_nothing(&call, 204);
+        response_header(&exchange->response, "Allow", "GET, HEAD, POST, OPTIONS");
+        return API_ANSWERED;
+    }
+    if (target_path(path, request->target) != 0 || strncmp(path, api->prefix, prefix) != 0)
+        return not_found(&call);
+    call.path = path + prefix;
+    if (*call.path == 0 && prefix && api->ui) {
+        give_nothing(&call, 308);
+        response_header(&exchange->response, "Location", "%s/", api->prefix);
+        return API_ANSWERED;
+    }
+    const struct route *route = find_route(api, call.path);
+    if (!route)
+        return not_found(&call);
+    exchange->route = route->path;
+    enum method method = method_of(request->method);
+    if (method == OPTIONS)
+        return give_options(&call, route);
+    if (method & route->methods)
+        return route->answer(&call);
+    struct problem problem;
+    problem_set(&problem, PROBLEM_METHOD_NOT_ALLOWED, "%.16s is not for %s; %s are.",
+                request->method, route->path, route->allow);
+    problem.allow = route->allow;
+    return fail(&call, &problem);
+}
+
+void api_finish(struct response *response, const char *request_id)
+{
+    response_header(response, "X-Request-Id", "%s", request_id);
+    response_header(response, "X-Content-Type-Options", "nosniff");
+}

@@ -1,0 +1,170 @@
+#include "api/slice.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "api/media.h"
+
+double clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+int slice_worker_open(struct slice_worker *worker, const struct model *model, size_t max_pixels,
+                      struct error *err)
+{
+    *worker = (struct slice_worker){.model = model_info(model), .max_pixels = max_pixels};
+    worker->prediction = calloc(1, sizeof *worker->prediction);
+    if (!worker->prediction)
+        return error_set(err, ERR_MEMORY, "no memory for a prediction");
+    return session_open(&worker->session, model, err);
+}
+
+void slice_worker_close(struct slice_worker *worker)
+{
+    session_close(worker->session);
+    free(worker->prediction);
+    free(worker->plane);
+    *worker = (struct slice_worker){0};
+}
+
+static int make_room(struct slice_worker *worker, size_t pixels, struct error *err)
+{
+    if (pixels <= worker->pixels)
+        return 0;
+    free(worker->plane);
+    worker->pixels = 0;
+    worker->plane = pixels > SIZE_MAX / 3 ? NULL : malloc(3 * pixels);
+    if (!worker->plane)
+        return error_set(err, ERR_MEMORY, "no memory for the masks of %zu pixels", pixels);
+    worker->cover = worker->plane + pixels;
+    worker->columns = worker->cover + pixels;
+    worker->pixels = pixels;
+    return 0;
+}
+
+void slice_warn(struct slice *slice, const char *code, const char *format, ...)
+{
+    if (slice->warnings_count == SLICE_MAX_WARNINGS)
+        return;
+    struct slice_warning *warning = &slice->warnings[slice->warnings_count++];
+    warning->code = code;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(warning->detail, sizeof warning->detail, format, args);
+    va_end(args);
+}
+
+static void warn_about_input(struct slice *slice)
+{
+    const struct image *image = &slice->image;
+    if (!slice->model->trained)
+        slice_warn(slice, "untrained_model",
+                   "The model's weights are seeded, not trained: every number here is noise.");
+    slice_warn(slice, "window_assumed",
+               "The grey scale is taken to be a lung window already: width %d, level %d HU.",
+               SLICE_WINDOW, SLICE_LEVEL);
+    if (image->colour)
+        slice_warn(slice, "colour_input",
+                   "The picture is coloured; its luma was used. Marks drawn in colour are seen as "
+                   "tissue.");
+    int longer = image->width > image->height ? image->width : image->height;
+    if (longer < SLICE_LOW_RESOLUTION)
+        slice_warn(slice, "low_resolution",
+                   "%d x %d pixels is less than the model was made for (512 x 512).", image->width,
+                   image->height);
+}
+
+static void warn_about_prediction(struct slice *slice)
+{
+    const struct prediction *p = slice->prediction;
+    if (p->regions_count == 0)
+        slice_warn(slice, "no_regions",
+                   "No region survived, so there is nothing to classify the slice by.");
+    else if (p->unique_regions < p->regions_count)
+        slice_warn(slice, "rois_padded",
+                   "Only %d of the %d regions are distinct; the others repeat them.",
+                   p->unique_regions, p->regions_count);
+}
+
+int slice_run(struct slice *out, struct slice_worker *worker, const struct slice_source *source,
+              const struct slice_options *options, struct problem *problem)
+{
+    struct error err;
+    double start = clock_ms();
+    memset(out, 0, sizeof *out);
+    out->model = worker->model;
+    out->prediction = worker->prediction;
+    out->bytes = source->length;
+    snprintf(out->file, sizeof out->file, "%s", source->file);
+
+    if (media_require_png(source->bytes, source->length, source->content_type, problem) != 0)
+        return -1;
+    sha256_hex(out->sha256, source->bytes, source->length);
+    if (image_read_png(&out->image, source->bytes, source->length, worker->max_pixels, &err) != 0) {
+        problem_from_error(problem, &err);
+        if (err.code == ERR_TOO_LARGE)
+            problem_set(problem, PROBLEM_PAYLOAD_TOO_LARGE,
+                        "%.500s. The service takes up to %zu pixels (--max-pixels).", err.text,
+                        worker->max_pixels);
+        return -1;
+    }
+    double decoded = clock_ms();
+    struct predict_options wanted = {options->score_threshold, options->max_detections};
+    size_t pixels = (size_t)out->image.width * (size_t)out->image.height;
+    if (make_room(worker, pixels, &err) != 0 ||
+        session_predict(worker->session, &out->image, &wanted, worker->prediction, &err) != 0)
+        return problem_from_error(problem, &err);
+    out->timing.decode = decoded - start;
+    out->timing.infer = clock_ms() - decoded;
+    warn_about_input(out);
+    warn_about_prediction(out);
+    return 0;
+}
+
+void slice_free(struct slice *slice)
+{
+    image_free(&slice->image);
+}
+
+static void enclose(struct mask_window *all, const struct mask_window *window)
+{
+    if (window->x0 >= window->x1 || window->y0 >= window->y1)
+        return;
+    if (all->x0 >= all->x1) {
+        *all = *window;
+        return;
+    }
+    all->x0 = window->x0 < all->x0 ? window->x0 : all->x0;
+    all->y0 = window->y0 < all->y0 ? window->y0 : all->y0;
+    all->x1 = window->x1 > all->x1 ? window->x1 : all->x1;
+    all->y1 = window->y1 > all->y1 ? window->y1 : all->y1;
+}
+
+int slice_masks(struct slice *slice, struct slice_worker *worker, struct burden *burden,
+                slice_visitor *visit, void *context)
+{
+    const struct prediction *p = slice->prediction;
+    struct mask_window all = {0};
+    memset(worker->cover, 0, (size_t)p->width * (size_t)p->height);
+    for (int i = 0; i < p->detections_count; i++) {
+        struct mask_window window;
+        int64_t area =
+            detection_paste(&p->detections[i], p->width, p->height, worker->plane, &window);
+        burden_add(worker->cover, p->width, p->detections[i].label, worker->plane, &window);
+        enclose(&all, &window);
+        int rc = visit ? visit(context, i, &window, area) : 0;
+        if (rc != 0)
+            return rc;
+    }
+    burden_count(burden, worker->cover, p->width, &all);
+    if (!burden->lung_found)
+        slice_warn(slice, "not_chest_like",
+                   "No lung was found. This may not be an axial chest slice in a lung window.");
+    return 0;
+}

@@ -1,0 +1,91 @@
+/*
+ * One slice from bytes to findings: checked, decoded, predicted. What the service, the command line
+ * and the self-test share. A slice_worker belongs to the thread that opened it and is used for one
+ * slice after another; it keeps the memory of the largest slice it saw.
+ */
+#ifndef ONESHOT_API_SLICE_H
+#define ONESHOT_API_SLICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/burden.h"
+#include "api/options.h"
+#include "api/problem.h"
+#include "model/base/sha256.h"
+#include "model/model.h"
+
+enum {
+    SLICE_MAX_WARNINGS = 8,
+    SLICE_NAME_SIZE = 256,
+    SLICE_LOW_RESOLUTION = 224, /* a longer side below this is warned about */
+    SLICE_WINDOW = 1500,        /* HU a PNG's grey scale is taken to span */
+    SLICE_LEVEL = -600,         /* HU at its middle */
+};
+
+struct slice_worker {
+    struct session *session;
+    const struct model_info *model;
+    size_t max_pixels;
+    struct prediction *prediction;
+    uint8_t *plane, *cover, *columns; /* (height, width) each, of the current slice */
+    size_t pixels;                    /* room in each */
+};
+
+/* Opens a session on this thread. Errors of session_open, ERR_MEMORY. */
+int slice_worker_open(struct slice_worker *worker, const struct model *model, size_t max_pixels,
+                      struct error *err);
+void slice_worker_close(struct slice_worker *worker); /* a zeroed worker is fine */
+
+struct slice_source {
+    const uint8_t *bytes; /* borrowed */
+    size_t length;
+    const char *content_type; /* NULL: not said */
+    const char *file;         /* name the caller gave, only ever given back; "" for none */
+};
+
+struct slice_warning {
+    const char *code;
+    char detail[224];
+};
+
+/* In milliseconds. */
+struct slice_timing {
+    double queue, decode, infer, encode;
+};
+
+struct slice {
+    const struct model_info *model;
+    const struct prediction *prediction; /* of the worker: valid until its next slice */
+    struct image image;                  /* owned */
+    char file[SLICE_NAME_SIZE];
+    size_t bytes;
+    char sha256[SHA256_HEX_SIZE];
+    struct slice_warning warnings[SLICE_MAX_WARNINGS];
+    int warnings_count;
+    struct slice_timing timing;
+};
+
+/* Decodes and predicts. `out` is to be freed in every case. */
+int slice_run(struct slice *out, struct slice_worker *worker, const struct slice_source *source,
+              const struct slice_options *options, struct problem *problem);
+void slice_free(struct slice *slice);
+
+/* Adds a warning; ignored where there is no more room. */
+void slice_warn(struct slice *slice, const char *code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/*
+ * Pastes every detection's mask, one after another, and counts the burden. `visit` (may be NULL)
+ * sees worker->plane with the mask inside *window; what it returns, unless 0, ends the walk and is
+ * returned. Warns where no lung was found.
+ */
+typedef int slice_visitor(void *context, int index, const struct mask_window *window, int64_t area);
+int slice_masks(struct slice *slice, struct slice_worker *worker, struct burden *burden,
+                slice_visitor *visit, void *context);
+
+/* Milliseconds on a clock that only moves forward. */
+double clock_ms(void);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * A small HTTP client for the commands that talk to a running service. The only file that knows
+ * libcurl. A client belongs to one thread.
+ */
+#ifndef ONESHOT_SERVER_CLIENT_H
+#define ONESHOT_SERVER_CLIENT_H
+
+#include "model/base/buffer.h"
+#include "model/base/error.h"
+
+struct client;
+
+struct client_request {
+    const char *url;
+    const char *unix_socket; /* "": TCP */
+    const char *accept;      /* NULL: anything */
+    const uint8_t *body;     /* NULL: GET */
+    size_t length;
+    int timeout_ms;
+    /* Called while the body goes up; may be NULL. */
+    void (*sent)(void *context, int64_t bytes);
+    void *context;
+};
+
+struct client_answer {
+    int status; /* of HTTP */
+    struct buffer body;
+    int retry_after; /* seconds; 0: not said */
+    char type[128];  /* Content-Type */
+};
+
+int client_open(struct client **out, struct error *err);
+void client_close(struct client *client); /* NULL is fine */
+
+/*
+ * One exchange. An answer of any status is 0; ERR_IO where there was none. answer->body has been
+ * initialised by the caller, who frees it.
+ */
+int client_exchange(struct client_answer *answer, struct client *client,
+                    const struct client_request *request, struct error *err);
+
+#endif

@@ -1,0 +1,145 @@
+/* oneshot serve: from flags to a running service and back. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "server/commands.h"
+#include "server/http.h"
+#include "server/listen.h"
+#include "server/service.h"
+
+/* Why the service ends. */
+enum ending { END_SIGNAL, END_MODEL };
+
+/* Blocks the signals that end the service, in this and all later threads, and gives them as file.
+ */
+static int open_signals(int *out, struct error *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    signal(SIGPIPE, SIG_IGN);
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 ||
+        (*out = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
+        return error_set(err, ERR_IO, "signals cannot be watched: %s", strerror(errno));
+    return 0;
+}
+
+/* Waits for a signal up to `ms` (-1: for ever). The signal, or 0. */
+static int wait_signal(int signals, int ms)
+{
+    struct pollfd set = {signals, POLLIN, 0};
+    struct signalfd_siginfo info;
+    if (poll(&set, 1, ms) > 0 && read(signals, &info, sizeof info) == (ssize_t)sizeof info)
+        return (int)info.ssi_signo;
+    return 0;
+}
+
+static enum ending wait_for_end(const struct service *service, int signals)
+{
+    for (;;) {
+        struct pollfd set[2] = {{signals, POLLIN, 0}, {service->event, POLLIN, 0}};
+        if (poll(set, 2, -1) < 0 && errno != EINTR)
+            return END_MODEL;
+        if (set[1].revents)
+            return END_MODEL;
+        if (set[0].revents && wait_signal(signals, 0))
+            return END_SIGNAL;
+    }
+}
+
+/* Waits until nothing is under way, a second signal comes, or the time is over. */
+static void wait_for_requests(struct http *http, int signals, double until_ms)
+{
+    while (http_in_flight(http) > 0 && clock_ms() < until_ms)
+        if (wait_signal(signals, 20))
+            return;
+}
+
+static void drain(struct service *service, struct http *http, int signals)
+{
+    const struct config *config = service->config;
+    log_event(&service->log, LOG_INFO, "draining", LOG_NUM("in_flight", http_in_flight(http)),
+              LOG_NUM("delay_ms", config->drain_delay_ms));
+    service_leave(service, PHASE_DRAINING);
+    bool hurry = config->drain_delay_ms > 0 && wait_signal(signals, config->drain_delay_ms);
+    service_leave(service, PHASE_STOPPING);
+    http_quiesce(http);
+    if (!hurry)
+        wait_for_requests(http, signals, clock_ms() + config->drain_timeout_ms);
+    /* Whatever still waits is answered 504; a slice being computed cannot be stopped. */
+    http_call_off(http);
+    wait_for_requests(http, signals, clock_ms() + 1000);
+}
+
+static int serve(const struct config *config, struct error *err)
+{
+    struct service service;
+    struct http *http = NULL;
+    char address[LISTEN_ADDRESS_SIZE];
+    int signals = -1, listener = -1, rc = 0;
+    bool initialised = false, bound = false;
+    TRY(open_signals(&signals, err));
+    TRY(*config->unix_socket ? listen_unix(&listener, address, config->unix_socket, err)
+                             : listen_tcp(&listener, address, config->host, config->port, err));
+    bound = true;
+    TRY(service_init(&service, config, err));
+    initialised = true;
+    TRY(http_start(&http, &service, listener, err));
+    listener = -1;
+    log_event(&service.log, LOG_INFO, "listening", LOG_STR("address", address),
+              LOG_STR("prefix", config->api_prefix), LOG_STR("version", ONESHOT_VERSION),
+              LOG_NUM("workers", config->workers), LOG_NUM("threads", config->threads),
+              LOG_NUM("cores", config_cores()), LOG_NUM("queue", config->queue),
+              LOG_NUM("max_body", (int64_t)config->max_body));
+    TRY(service_load(&service, err));
+    if (wait_for_end(&service, signals) == END_MODEL) {
+        struct api_state state;
+        service_state(&service, &state);
+        rc = error_set(err, ERR_BAD_WEIGHTS, "the model cannot be used: %s", state.reason);
+    } else {
+        drain(&service, http, signals);
+    }
+done:
+    http_stop(http);
+    if (initialised) {
+        service_free(&service);
+        log_event(&service.log, LOG_INFO, "stopped",
+                  LOG_MSEC("uptime_ms", clock_ms() - service.started_ms));
+    }
+    if (listener >= 0)
+        close(listener);
+    if (bound && *config->unix_socket)
+        unlink(config->unix_socket);
+    if (signals >= 0)
+        close(signals);
+    return rc;
+}
+
+int cmd_serve(int argc, char **argv)
+{
+    struct config config;
+    struct error err;
+    bool help;
+    if (config_read(&config, argc, argv, &help, &err) != 0) {
+        fprintf(stderr, "oneshot serve: %s\n", err.text);
+        return 2;
+    }
+    if (help)
+        return 0;
+    if (config_share_cores(&config, config_cores()))
+        fprintf(stderr,
+                "oneshot serve: %d workers with %d threads each fit on this machine's %d "
+                "cores; going on with these\n",
+                config.workers, config.threads, config_cores());
+    if (serve(&config, &err) != 0) {
+        fprintf(stderr, "oneshot serve: %s\n", err.text);
+        return 1;
+    }
+    return 0;
+}

@@ -1,0 +1,173 @@
+#include "server/config.h"
+
+#include <sched.h>
+#include <string.h>
+
+#include "api/api.h"
+#include "server/log.h"
+
+static const char *const log_formats[] = {"json", "text", NULL};
+static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const on_off[] = {"on", "off", NULL};
+
+#define FIELD(name) offsetof(struct config, name)
+
+static const struct flag table[] = {
+    {"host", 0, FLAG_TEXT, FIELD(host), "127.0.0.1", 0, 0, NULL, "ADDR",
+     "address to listen on; 0.0.0.0 for all of IPv4"},
+    {"port", 'p', FLAG_INT, FIELD(port), "8080", 0, 65535, NULL, "PORT",
+     "port to listen on; 0 takes any free one, which is logged"},
+    {"unix-socket", 0, FLAG_TEXT, FIELD(unix_socket), "", 0, 0, NULL, "PATH",
+     "listen on this socket instead of host and port"},
+    {"api-prefix", 0, FLAG_TEXT, FIELD(api_prefix), "", 0, 0, NULL, "PATH",
+     "path in front of everything, such as /ct"},
+    {"model", 'm', FLAG_TEXT, FIELD(model), "", 0, 0, NULL, "FILE",
+     "weight file; without it, the model that comes along"},
+    {"workers", 'w', FLAG_INT, FIELD(workers), "1", 1, 64, NULL, "N",
+     "slices computed at the same time"},
+    {"threads", 't', FLAG_INT, FIELD(threads), "0", 0, 256, NULL, "N",
+     "cores per worker; 0 shares what there is"},
+    {"queue", 0, FLAG_INT, FIELD(queue), "64", 1, 100000, NULL, "N",
+     "requests that may wait; more are answered 429"},
+    {"timeout", 0, FLAG_DURATION, FIELD(timeout_ms), "60s", 1, 86400000, NULL, "TIME",
+     "longest a request may take, waiting included; then 504"},
+    {"idle-timeout", 0, FLAG_DURATION, FIELD(idle_timeout_ms), "30s", 1000, 3600000, NULL, "TIME",
+     "close connections that are silent, or take longer than this for a request's headers"},
+    {"max-body", 0, FLAG_BYTES, FIELD(max_body), "32M", 1024, 2147483647, NULL, "SIZE",
+     "largest request body"},
+    {"max-buffered", 0, FLAG_BYTES, FIELD(max_buffered), "256M", 1024, 1e12, NULL, "SIZE",
+     "all request bodies in memory together"},
+    {"max-pixels", 0, FLAG_BYTES, FIELD(max_pixels), "16M", 1024, 268435456, NULL, "N",
+     "pixels of one slice"},
+    {"max-connections", 0, FLAG_INT, FIELD(max_connections), "256", 4, 100000, NULL, "N",
+     "open connections"},
+    {"drain-delay", 0, FLAG_DURATION, FIELD(drain_delay_ms), "0s", 0, 3600000, NULL, "TIME",
+     "after SIGTERM, keep serving this long while /readyz says 503"},
+    {"drain-timeout", 0, FLAG_DURATION, FIELD(drain_timeout_ms), "30s", 0, 3600000, NULL, "TIME",
+     "then wait this long for requests under way"},
+    {"log-format", 0, FLAG_CHOICE, FIELD(log_format), "json", 0, 0, log_formats, "FORMAT",
+     "json or text"},
+    {"log-level", 0, FLAG_CHOICE, FIELD(log_level), "info", 0, 0, log_levels, "LEVEL",
+     "debug, info, warn or error"},
+    {"ui", 0, FLAG_CHOICE, FIELD(ui), "on", 0, 0, on_off, "on|off", "serve the viewer at /"},
+};
+
+const struct flags serve_flags = {
+    .table = table,
+    .count = sizeof table / sizeof *table,
+    .usage = "oneshot serve [FLAG]...",
+    .about = "Serves predictions over HTTP until SIGTERM or SIGINT. The log goes to stderr.",
+    .environment = true,
+};
+
+int config_read(struct config *config, int argc, char **argv, bool *help, struct error *err)
+{
+    int operands;
+    memset(config, 0, sizeof *config);
+    if (flags_parse(&serve_flags, config, argc, argv, &operands, help, err) != 0 || *help)
+        return *help ? 0 : -1;
+    if (operands > 0)
+        return error_set(err, ERR_ARGUMENT, "serve takes flags only, not \"%.80s\"", argv[1]);
+    if (!api_prefix_valid(config->api_prefix))
+        return error_set(err, ERR_ARGUMENT,
+                         "--api-prefix takes a path such as /ct, beginning with a slash and not "
+                         "ending in one, not \"%.80s\"",
+                         config->api_prefix);
+    if (config->max_buffered < config->max_body)
+        return error_set(err, ERR_ARGUMENT, "--max-buffered must not be below --max-body");
+    return 0;
+}
+
+/* ---- cores ---- */
+
+/* Quota of a cgroup directory in cores, rounded up; 0 where it has none. */
+static int quota_of(const char *directory)
+{
+    char path[512];
+    double quota = 0, period = 0;
+    snprintf(path, sizeof path, "%.480s/cpu.max", directory);
+    FILE *file = fopen(path, "re");
+    if (file) {
+        if (fscanf(file, "%lf %lf", &quota, &period) != 2)
+            quota = 0; /* "max" */
+        fclose(file);
+    } else {
+        snprintf(path, sizeof path, "%.470s/cpu.cfs_quota_us", directory);
+        if (!(file = fopen(path, "re")))
+            return 0;
+        if (fscanf(file, "%lf", &quota) != 1)
+            quota = 0;
+        fclose(file);
+        snprintf(path, sizeof path, "%.470s/cpu.cfs_period_us", directory);
+        if (!(file = fopen(path, "re")))
+            return 0;
+        if (fscanf(file, "%lf", &period) != 1)
+            period = 0;
+        fclose(file);
+    }
+    return quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+}
+
+/* The smallest quota from a group up to the root of its mount. */
+static int smallest_quota(const char *mount, const char *group)
+{
+    char path[512];
+    int smallest = 0;
+    snprintf(path, sizeof path, "%s%.400s", mount, group);
+    for (;;) {
+        int quota = quota_of(path);
+        if (quota > 0 && (smallest == 0 || quota < smallest))
+            smallest = quota;
+        char *slash = strrchr(path, '/');
+        if (!slash || strlen(path) <= strlen(mount))
+            return smallest;
+        *slash = 0;
+    }
+}
+
+static int cgroup_cores(void)
+{
+    char line[512];
+    int smallest = 0;
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    if (!file)
+        return 0;
+    while (fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = 0;
+        char *names = strchr(line, ':');
+        char *group = names ? strchr(names + 1, ':') : NULL;
+        if (!group)
+            continue;
+        *group++ = 0;
+        const char *mount = names[1] == 0                      ? "/sys/fs/cgroup"
+                            : strstr(names + 1, "cpu,cpuacct") ? "/sys/fs/cgroup/cpu,cpuacct"
+                            : strcmp(names + 1, "cpu") == 0    ? "/sys/fs/cgroup/cpu"
+                                                               : NULL;
+        int quota = mount ? smallest_quota(mount, strcmp(group, "/") == 0 ? "" : group) : 0;
+        if (quota > 0 && (smallest == 0 || quota < smallest))
+            smallest = quota;
+    }
+    fclose(file);
+    return smallest;
+}
+
+int config_cores(void)
+{
+    cpu_set_t set;
+    int cores = 1;
+    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+        cores = CPU_COUNT(&set);
+    int quota = cgroup_cores();
+    return quota > 0 && quota < cores ? quota : cores;
+}
+
+bool config_share_cores(struct config *config, int cores)
+{
+    int workers = config->workers, threads = config->threads;
+    if (config->workers > cores)
+        config->workers = cores;
+    int share = cores / config->workers;
+    if (threads == 0 || threads > share)
+        config->threads = share;
+    return config->workers != workers || (threads != 0 && config->threads != threads);
+}

@@ -1,0 +1,17 @@
+/* Whole files, for the command line. */
+#ifndef ONESHOT_SERVER_FILE_H
+#define ONESHOT_SERVER_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/base/error.h"
+
+/* Reads a file ("-": standard input) of at most `maximum` bytes; malloc'ed. ERR_IO, ERR_TOO_LARGE.
+ */
+int file_read(uint8_t **out, size_t *length, const char *path, size_t maximum, struct error *err);
+
+/* Writes a file, replacing it. ERR_IO. */
+int file_write(const char *path, const void *bytes, size_t length, struct error *err);
+
+#endif

@@ -1,0 +1,265 @@
+#include "server/flags.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { VARIABLE_SIZE = 64 };
+
+static void variable_name(char out[VARIABLE_SIZE], const struct flag *flag)
+{
+    int n = snprintf(out, VARIABLE_SIZE, "ONESHOT_%s", flag->name);
+    for (int i = 0; i < n && i < VARIABLE_SIZE - 1; i++)
+        out[i] = out[i] == '-' ? '_' : (char)toupper((unsigned char)out[i]);
+}
+
+/* ---- values ---- */
+
+struct unit {
+    const char *name;
+    double factor;
+};
+
+static const struct unit byte_units[] = {
+    {"", 1},          {"K", 1024},       {"KiB", 1024},       {"M", 1048576},
+    {"MiB", 1048576}, {"G", 1073741824}, {"GiB", 1073741824}, {NULL, 0},
+};
+
+static const struct unit time_units[] = {
+    {"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0},
+};
+
+static const struct unit no_units[] = {{"", 1}, {NULL, 0}};
+
+static bool read_number(double *out, const char *text, const struct unit *units)
+{
+    if (!isdigit((unsigned char)*text) && *text != '.' && *text != '-')
+        return false;
+    char *end;
+    errno = 0;
+    double value = strtod(text, &end);
+    if (end == text || errno != 0 || !isfinite(value) || strpbrk(text, "xX"))
+        return false;
+    for (; units->name; units++)
+        if (strcmp(end, units->name) == 0) {
+            *out = value * units->factor;
+            return true;
+        }
+    return false;
+}
+
+static const char *takes(const struct flag *flag)
+{
+    switch (flag->kind) {
+    case FLAG_BYTES:
+        return "a size such as 65536, 512K or 32M";
+    case FLAG_DURATION:
+        return "a time such as 30s, 500ms or 5m";
+    case FLAG_INT:
+        return "a whole number";
+    case FLAG_NUMBER:
+        return "a number";
+    default:
+        return "a value";
+    }
+}
+
+static int set_choice(const struct flag *flag, char *field, const char *label, const char *value,
+                      struct error *err)
+{
+    char all[256] = "";
+    size_t n = 0;
+    for (int i = 0; flag->choices[i]; i++) {
+        if (strcmp(flag->choices[i], value) == 0) {
+            *(int *)(void *)field = i;
+            return 0;
+        }
+        if (n < sizeof all)
+            n += (size_t)snprintf(all + n, sizeof all - n, "%s%s", i ? ", " : "", flag->choices[i]);
+    }
+    return error_set(err, ERR_ARGUMENT, "%s takes one of %s, not \"%.80s\"", label, all, value);
+}
+
+static int set_number(const struct flag *flag, char *field, const char *label, const char *value,
+                      struct error *err)
+{
+    const struct unit *units = flag->kind == FLAG_BYTES      ? byte_units
+                               : flag->kind == FLAG_DURATION ? time_units
+                                                             : no_units;
+    double number;
+    if (!read_number(&number, value, units) ||
+        (flag->kind != FLAG_NUMBER && number != floor(number)))
+        return error_set(err, ERR_ARGUMENT, "%s takes %s, not \"%.80s\"", label, takes(flag),
+                         value);
+    double maximum = flag->maximum > 0 ? flag->maximum : flag->kind == FLAG_BYTES ? 1e15 : 2e9;
+    if (number < flag->minimum || number > maximum) {
+        const char *unit = flag->kind == FLAG_BYTES      ? " bytes"
+                           : flag->kind == FLAG_DURATION ? " ms"
+                                                         : "";
+        return error_set(err, ERR_ARGUMENT, "%s takes %.15g to %.15g%s, not \"%.80s\"", label,
+                         flag->minimum, maximum, unit, value);
+    }
+    if (flag->kind == FLAG_BYTES)
+        *(size_t *)(void *)field = (size_t)number;
+    else if (flag->kind == FLAG_NUMBER)
+        *(float *)(void *)field = (float)number;
+    else
+        *(int *)(void *)field = (int)number;
+    return 0;
+}
+
+/* `label` is the flag or variable as the reader knows it. */
+static int set_flag(const struct flag *flag, void *fields, const char *label, const char *value,
+                    struct error *err)
+{
+    char *field = (char *)fields + flag->offset;
+    switch (flag->kind) {
+    case FLAG_TEXT:
+        *(const char **)(void *)field = value;
+        return 0;
+    case FLAG_SWITCH:
+        *(bool *)(void *)field = true;
+        return 0;
+    case FLAG_CHOICE:
+        return set_choice(flag, field, label, value, err);
+    default:
+        return set_number(flag, field, label, value, err);
+    }
+}
+
+static int set_defaults(const struct flags *flags, void *fields, struct error *err)
+{
+    for (size_t i = 0; i < flags->count; i++) {
+        const struct flag *flag = &flags->table[i];
+        if (flag->kind != FLAG_SWITCH && flag->fallback &&
+            (*flag->fallback || flag->kind == FLAG_TEXT) &&
+            set_flag(flag, fields, flag->name, flag->fallback, err) != 0)
+            return -1;
+        char name[VARIABLE_SIZE];
+        variable_name(name, flag);
+        const char *value = flags->environment && flag->kind != FLAG_SWITCH ? getenv(name) : NULL;
+        if (value && *value && set_flag(flag, fields, name, value, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- the command line ---- */
+
+static const struct flag *find_long(const struct flags *flags, const char *name, size_t length)
+{
+    for (size_t i = 0; i < flags->count; i++)
+        if (strlen(flags->table[i].name) == length &&
+            strncmp(flags->table[i].name, name, length) == 0)
+            return &flags->table[i];
+    return NULL;
+}
+
+static const struct flag *find_letter(const struct flags *flags, char letter)
+{
+    for (size_t i = 0; i < flags->count; i++)
+        if (letter && flags->table[i].letter == letter)
+            return &flags->table[i];
+    return NULL;
+}
+
+static bool asks_for_help(const struct flags *flags, const char *argument)
+{
+    bool markdown = strcmp(argument, "--help=markdown") == 0;
+    if (!markdown && strcmp(argument, "--help") != 0 && strcmp(argument, "-h") != 0)
+        return false;
+    flags_print(flags, stdout, markdown);
+    return true;
+}
+
+int flags_parse(const struct flags *flags, void *fields, int argc, char **argv, int *operands,
+                bool *help, struct error *err)
+{
+    *operands = 0;
+    *help = false;
+    if (set_defaults(flags, fields, err) != 0)
+        return -1;
+    bool only_operands = false;
+    for (int i = 1; i < argc; i++) {
+        char *argument = argv[i];
+        if (only_operands || argument[0] != '-' || argument[1] == 0) {
+            argv[++*operands] = argument;
+            continue;
+        }
+        if (strcmp(argument, "--") == 0) {
+            only_operands = true;
+            continue;
+        }
+        if (asks_for_help(flags, argument)) {
+            *help = true;
+            return 0;
+        }
+        bool is_long = argument[1] == '-';
+        const char *equals = is_long ? strchr(argument, '=') : NULL;
+        size_t length = equals ? (size_t)(equals - argument - 2) : strlen(argument + 1) - is_long;
+        const struct flag *flag = is_long       ? find_long(flags, argument + 2, length)
+                                  : length == 1 ? find_letter(flags, argument[1])
+                                                : NULL;
+        if (!flag)
+            return error_set(err, ERR_ARGUMENT, "there is no flag %.80s; --help lists them",
+                             argument);
+        const char *value = equals ? equals + 1 : NULL;
+        if (flag->kind == FLAG_SWITCH && value)
+            return error_set(err, ERR_ARGUMENT, "--%s takes no value", flag->name);
+        if (flag->kind != FLAG_SWITCH && !value) {
+            if (i + 1 == argc)
+                return error_set(err, ERR_ARGUMENT, "--%s needs a value (%s)", flag->name,
+                                 flag->value);
+            value = argv[++i];
+        }
+        char label[VARIABLE_SIZE];
+        snprintf(label, sizeof label, "--%s", flag->name);
+        if (set_flag(flag, fields, label, value, err) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* ---- help ---- */
+
+static void print_row(const struct flags *flags, const struct flag *flag, FILE *out)
+{
+    char name[VARIABLE_SIZE], left[80];
+    variable_name(name, flag);
+    snprintf(left, sizeof left, "%s%c%s --%s%s%s", flag->letter ? "-" : " ",
+             flag->letter ? flag->letter : ' ', flag->letter ? "," : " ", flag->name,
+             flag->value ? " " : "", flag->value ? flag->value : "");
+    fprintf(out, "  %-28s %s", left, flag->help);
+    if (flag->fallback && *flag->fallback)
+        fprintf(out, " [%s]", flag->fallback);
+    if (flags->environment && flag->kind != FLAG_SWITCH)
+        fprintf(out, " $%s", name);
+    fputc('\n', out);
+}
+
+static void print_markdown(const struct flag *flag, FILE *out)
+{
+    char name[VARIABLE_SIZE];
+    variable_name(name, flag);
+    fprintf(out, "| `--%s%s%s` | `%s` | %s | %s |\n", flag->name, flag->value ? " " : "",
+            flag->value ? flag->value : "", name,
+            flag->fallback && *flag->fallback ? flag->fallback : "", flag->help);
+}
+
+void flags_print(const struct flags *flags, FILE *out, bool markdown)
+{
+    if (markdown) {
+        fprintf(out, "| flag | variable | default | |\n| --- | --- | --- | --- |\n");
+        for (size_t i = 0; i < flags->count; i++)
+            print_markdown(&flags->table[i], out);
+        return;
+    }
+    fprintf(out, "usage: %s\n\n", flags->usage);
+    if (flags->about)
+        fprintf(out, "%s\n\n", flags->about);
+    for (size_t i = 0; i < flags->count; i++)
+        print_row(flags, &flags->table[i], out);
+    fprintf(out, "  -h, --help                   this text (--help=markdown: as a table)\n");
+}

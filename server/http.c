@@ -1,0 +1,391 @@
+#include "server/http.h"
+
+#include <microhttpd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "server/ticket.h"
+#include "server/watch.h"
+
+enum {
+    DISCARD = 64 * 1024,           /* bodies up to this are read to their end before a refusal */
+    CONNECTION_MEMORY = 64 * 1024, /* of the library, per connection: headers and read buffer */
+};
+
+struct http {
+    struct service *service;
+    struct MHD_Daemon *daemon;
+    struct watch watch;
+    int listener;
+    atomic_int in_flight;
+    atomic_bool closing;
+};
+
+/* A ticket and where it came from. */
+struct request_state {
+    struct ticket *ticket;
+    struct http *http;
+    struct MHD_Connection *connection;
+    struct peer *peer;
+    size_t allowance; /* bytes still thrown away before the connection is cut */
+};
+
+/* ---- headers in ---- */
+
+static const char *header_of(void *context, const char *name)
+{
+    return MHD_lookup_connection_value(context, MHD_HEADER_KIND, name);
+}
+
+struct framing {
+    int lengths, codings;
+    const char *length;
+    const char *coding;
+};
+
+static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const char *name,
+                                  const char *value)
+{
+    struct framing *framing = context;
+    (void)kind;
+    if (strcasecmp(name, "Content-Length") == 0) {
+        framing->lengths++;
+        framing->length = value;
+    } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
+        framing->codings++;
+        framing->coding = value;
+    }
+    return MHD_YES;
+}
+
+/*
+ * How long the body is. False for framing that two programs could read in two ways (RFC 9112,
+ * section 6.3): such a request is refused and its connection closed.
+ */
+static bool read_framing(struct request_body *body, struct MHD_Connection *connection)
+{
+    struct framing f = {0};
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, see_header, &f);
+    *body = (struct request_body){.length = -1, .chunked = f.codings > 0};
+    if (f.lengths > 1 || f.codings > 1 || (f.lengths && f.codings))
+        return false;
+    if (f.coding)
+        return strcasecmp(f.coding, "chunked") == 0;
+    if (f.length) {
+        size_t digits = strspn(f.length, "0123456789");
+        if (digits == 0 || digits > 18 || f.length[digits] != 0)
+            return false;
+        body->length = strtoll(f.length, NULL, 10);
+    }
+    return true;
+}
+
+/* ---- the response out ---- */
+
+static enum MHD_Result send_response(struct request_state *state)
+{
+    struct ticket *ticket = state->ticket;
+    struct response *from = &ticket->exchange.response;
+    enum MHD_ResponseMemoryMode mode =
+        from->borrowed ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE;
+    api_finish(from, ticket->id);
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        from->length, from->body, from->body ? mode : MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        return MHD_NO;
+    for (int i = 0; i < from->headers_count; i++)
+        MHD_add_response_header(response, from->headers[i].name, from->headers[i].value);
+    if (from->close || atomic_load(&state->http->closing))
+        MHD_add_response_header(response, "Connection", "close");
+    ticket->status = from->status;
+    ticket->sent = from->length;
+    ticket->code = from->code;
+    from->body = NULL; /* the library's now */
+    ticket->stage = TICKET_SENT;
+    watch_set(&state->http->watch, state->peer, PEER_SENDING, 0, NULL);
+    enum MHD_Result result =
+        MHD_queue_response(state->connection, (unsigned)ticket->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+/* ---- the life of a request ---- */
+
+static enum MHD_Result begin(struct request_state *state, const char *method)
+{
+    struct ticket *ticket = state->ticket;
+    struct MHD_Connection *connection = state->connection;
+    const struct config *config = state->http->service->config;
+    struct request_body body;
+    struct request request = {method, ticket->target, header_of, connection, ticket->id};
+    struct problem problem;
+    ticket->method = method;
+    ticket->stage = TICKET_BODY;
+    request_id_choose(ticket->id, request_header(&request, "X-Request-Id"));
+    bool sound = read_framing(&body, connection);
+    if (sound) {
+        ticket_begin(ticket, &request, &body);
+    } else {
+        problem_set(&problem, PROBLEM_BAD_REQUEST,
+                    "Content-Length and Transfer-Encoding do not say clearly where the body ends.");
+        ticket_fail(ticket, &problem);
+        ticket->exchange.response.close = true;
+    }
+    bool refused = ticket->exchange.response.status != 0;
+    bool has_body = body.chunked || body.length > 0;
+    if (refused && (!sound || has_body)) {
+        /* Short bodies are taken in, so that the connection can go on; long ones are not. */
+        bool brief =
+            sound && !body.chunked && body.length <= DISCARD && !request_header(&request, "Expect");
+        if (!brief) {
+            ticket->exchange.response.close = true;
+            state->peer->linger = true;
+            return send_response(state);
+        }
+    }
+    state->allowance = config->max_body;
+    double deadline = ticket->job ? ticket->deadline_ms : ticket->started_ms + config->timeout_ms;
+    watch_set(&state->http->watch, state->peer, PEER_RECEIVING, deadline, NULL);
+    return MHD_YES;
+}
+
+static enum MHD_Result receive(struct request_state *state, const char *bytes, size_t length)
+{
+    bool refused = state->ticket->exchange.response.status != 0;
+    if (refused) {
+        if (length > state->allowance) {
+            state->peer->linger = true;
+            return MHD_NO;
+        }
+        state->allowance -= length;
+    }
+    ticket_receive(state->ticket, bytes, length);
+    return MHD_YES;
+}
+
+/* The worker's side: the response is there. */
+static void job_done(void *context)
+{
+    struct request_state *state = context;
+    state->ticket->outcome = OUTCOME_DONE;
+    MHD_resume_connection(state->connection);
+}
+
+/* The watch's side: nobody waits any longer. */
+static void expired(void *context, enum expiry why)
+{
+    struct request_state *state = context;
+    struct ticket *ticket = state->ticket;
+    enum job_state was = queue_abandon(&state->http->service->queue, ticket->job);
+    if (was == JOB_FINISHED)
+        return;
+    if (was == JOB_RUNNING) {
+        /* The worker frees it. */
+        atomic_fetch_sub(&ticket->service->buffered, ticket->received);
+        ticket->job = NULL;
+    }
+    ticket->outcome = why == EXPIRED_GONE ? OUTCOME_GONE : OUTCOME_DEADLINE;
+    MHD_resume_connection(state->connection);
+}
+
+static enum MHD_Result submit(struct request_state *state)
+{
+    struct ticket *ticket = state->ticket;
+    struct service *service = state->http->service;
+    ticket->job->done = job_done;
+    ticket->job->context = state;
+    ticket->stage = TICKET_WAITING;
+    /* Suspended first: the worker may be done before this function is. */
+    MHD_suspend_connection(state->connection);
+    struct job *job = ticket->job;
+    double deadline = ticket->deadline_ms;
+    if (queue_push(&service->queue, job)) {
+        watch_set(&state->http->watch, state->peer, PEER_WAITING, deadline, state);
+        return MHD_YES;
+    }
+    struct api_state now;
+    struct problem problem;
+    service_state(service, &now);
+    api_queue_full(&problem, &now, &service->api.limits);
+    ticket->outcome = OUTCOME_DONE;
+    ticket_fail(ticket, &problem);
+    MHD_resume_connection(state->connection);
+    return MHD_YES;
+}
+
+static enum MHD_Result resumed(struct request_state *state)
+{
+    struct ticket *ticket = state->ticket;
+    watch_set(&state->http->watch, state->peer, PEER_SENDING, 0, NULL);
+    if (ticket->exchange.response.status == 0)
+        ticket_settle(ticket);
+    if (ticket->outcome == OUTCOME_GONE) {
+        ticket->status = 499;
+        return MHD_NO;
+    }
+    return send_response(state);
+}
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *bytes,
+                                  size_t *length, void **request)
+{
+    struct request_state *state = *request;
+    (void)context;
+    (void)url;
+    (void)version;
+    if (!state)
+        return MHD_NO;
+    switch (state->ticket->stage) {
+    case TICKET_HEADERS:
+        state->connection = connection;
+        state->peer =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+        return state->peer ? begin(state, method) : MHD_NO;
+    case TICKET_BODY:
+        if (*length > 0) {
+            enum MHD_Result result = receive(state, bytes, *length);
+            *length = 0;
+            return result;
+        }
+        return state->ticket->exchange.response.status != 0 ? send_response(state) : submit(state);
+    case TICKET_WAITING:
+        return resumed(state);
+    case TICKET_SENT:
+        break;
+    }
+    return MHD_NO;
+}
+
+/* ---- callbacks around it ---- */
+
+/* The request line is there; what is returned becomes the request's state. */
+static void *on_request_line(void *context, const char *target, struct MHD_Connection *connection)
+{
+    struct http *http = context;
+    struct request_state *state = calloc(1, sizeof *state);
+    (void)connection;
+    if (!state)
+        return NULL;
+    state->http = http;
+    state->ticket = ticket_new(http->service, target);
+    if (!state->ticket) {
+        free(state);
+        return NULL;
+    }
+    atomic_fetch_add(&http->in_flight, 1);
+    return state;
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **request,
+                         enum MHD_RequestTerminationCode why)
+{
+    struct http *http = context;
+    struct request_state *state = *request;
+    (void)connection;
+    if (!state)
+        return;
+    *request = NULL;
+    if (state->ticket->stage != TICKET_HEADERS) {
+        bool reached = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+        if (state->ticket->status == 0)
+            state->ticket->status = 499;
+        ticket_log(state->ticket, reached);
+    }
+    if (state->peer)
+        watch_set(&http->watch, state->peer, PEER_IDLE,
+                  clock_ms() + http->service->config->idle_timeout_ms, NULL);
+    ticket_free(state->ticket);
+    free(state);
+    atomic_fetch_sub(&http->in_flight, 1);
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct http *http = context;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        int socket =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+        *socket_context =
+            watch_add(&http->watch, socket, clock_ms() + http->service->config->idle_timeout_ms);
+    } else if (*socket_context) {
+        watch_remove(&http->watch, *socket_context);
+        *socket_context = NULL;
+    }
+}
+
+static void on_library_log(void *context, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
+
+static void on_library_log(void *context, const char *format, va_list arguments)
+{
+    struct http *http = context;
+    char text[256];
+    vsnprintf(text, sizeof text, format, arguments);
+    text[strcspn(text, "\n")] = 0;
+    log_event(&http->service->log, LOG_DEBUG, "http_library", LOG_STR("detail", text));
+}
+
+/* ---- start and stop ---- */
+
+int http_start(struct http **out, struct service *service, int listener, struct error *err)
+{
+    struct http *http = calloc(1, sizeof *http);
+    const struct config *config = service->config;
+    if (!http)
+        return error_set(err, ERR_MEMORY, "no memory for the server");
+    http->service = service;
+    http->listener = listener;
+    if (watch_start(&http->watch, expired, err) != 0) {
+        free(http);
+        return -1;
+    }
+    unsigned timeout = (unsigned)((config->idle_timeout_ms + 999) / 1000);
+    http->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
+        on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, http,
+        MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)config->max_connections, MHD_OPTION_CONNECTION_TIMEOUT, timeout,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK,
+        on_request_line, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_END);
+    if (!http->daemon) {
+        watch_stop(&http->watch);
+        free(http);
+        return error_set(err, ERR_INTERNAL, "the HTTP library does not start on this socket");
+    }
+    *out = http;
+    return 0;
+}
+
+void http_quiesce(struct http *http)
+{
+    atomic_store(&http->closing, true);
+    MHD_socket socket = MHD_quiesce_daemon(http->daemon);
+    if (socket != MHD_INVALID_SOCKET)
+        close(socket);
+}
+
+int http_in_flight(struct http *http)
+{
+    return atomic_load(&http->in_flight);
+}
+
+void http_call_off(struct http *http)
+{
+    watch_expire_all(&http->watch);
+}
+
+void http_stop(struct http *http)
+{
+    if (!http)
+        return;
+    MHD_stop_daemon(http->daemon);
+    watch_stop(&http->watch);
+    free(http);
+}

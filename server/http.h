@@ -1,0 +1,28 @@
+/*
+ * The service on a socket. The only file that knows the HTTP library. One thread of the library
+ * moves bytes and answers what needs no model; a request for a prediction is suspended while it
+ * is queued and resumed with its response.
+ */
+#ifndef ONESHOT_SERVER_HTTP_H
+#define ONESHOT_SERVER_HTTP_H
+
+#include "server/service.h"
+
+struct http;
+
+/* Starts serving on a listening socket, which it takes over. */
+int http_start(struct http **out, struct service *service, int listener, struct error *err);
+
+/* Stops taking connections, and asks clients to close the ones they have. */
+void http_quiesce(struct http *http);
+
+/* Requests under way. */
+int http_in_flight(struct http *http);
+
+/* Calls off what still waits in the queue. */
+void http_call_off(struct http *http);
+
+/* Closes every connection and frees; nothing may be in flight. NULL is fine. */
+void http_stop(struct http *http);
+
+#endif

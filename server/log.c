@@ -1,0 +1,105 @@
+#include "server/log.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_SIZE = 8192, TEXT_LIMIT = 480 }; /* of one field, escapes included */
+
+struct line {
+    char text[LINE_SIZE];
+    size_t length;
+};
+
+static void put(struct line *line, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void put(struct line *line, const char *format, ...)
+{
+    size_t room = sizeof line->text - line->length;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line->text + line->length, room, format, args);
+    va_end(args);
+    if (n > 0)
+        line->length += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+/* A string in quotes; everything but printable ASCII is escaped, so that no line can be forged. */
+static void put_quoted(struct line *line, const char *text)
+{
+    put(line, "\"");
+    size_t limit = line->length + TEXT_LIMIT;
+    for (size_t i = 0; text[i] && line->length < limit; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\')
+            put(line, "\\%c", c);
+        else if (c < ' ' || c > '~')
+            put(line, "\\u%04x", c);
+        else
+            put(line, "%c", c);
+    }
+    put(line, "\"");
+}
+
+static int is_plain(const char *text)
+{
+    size_t n = strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                            "-_./:,+*{}@%");
+    return n > 0 && text[n] == 0;
+}
+
+static void put_value(struct line *line, const struct log_field *field, enum log_format format)
+{
+    switch (field->kind) {
+    case LOG_FIELD_TEXT:
+        if (format == LOG_TEXT && is_plain(field->text) && strlen(field->text) < TEXT_LIMIT)
+            put(line, "%s", field->text);
+        else
+            put_quoted(line, field->text);
+        break;
+    case LOG_FIELD_INTEGER:
+        put(line, "%lld", (long long)field->integer);
+        break;
+    case LOG_FIELD_MS:
+        put(line, "%.3f", isfinite(field->number) ? field->number : 0.0);
+        break;
+    }
+}
+
+void log_fields(const struct log *log, enum log_level level, const char *event,
+                const struct log_field *fields)
+{
+    static const char *const levels[] = {"debug", "info", "warn", "error"};
+    if (level < log->level)
+        return;
+    struct line line = {.length = 0};
+    struct timespec now;
+    struct tm tm;
+    char date[32] = "";
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (gmtime_r(&now.tv_sec, &tm))
+        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
+    int ms = (int)(now.tv_nsec / 1000000);
+    if (log->format == LOG_JSON)
+        put(&line, "{\"time\":\"%s.%03dZ\",\"level\":\"%s\",\"event\":\"%s\"", date, ms,
+            levels[level], event);
+    else
+        put(&line, "%s.%03dZ %-5s %s", date, ms, levels[level], event);
+    for (; fields->name; fields++) {
+        if (fields->kind == LOG_FIELD_TEXT && !fields->text)
+            continue;
+        if (log->format == LOG_JSON)
+            put(&line, ",\"%s\":", fields->name);
+        else
+            put(&line, " %s=", fields->name);
+        put_value(&line, fields, log->format);
+    }
+    put(&line, "%s", log->format == LOG_JSON ? "}\n" : "\n");
+    /* A log that cannot be written must not stop the service. */
+    ssize_t written = write(log->file, line.text, line.length);
+    (void)written;
+}

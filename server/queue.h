@@ -1,0 +1,90 @@
+/*
+ * The one queue between connections and workers: bounded, first come first served, by slice. A
+ * job with several slices goes back to the end after each, so a single slice never waits for a
+ * whole batch. Each job ends in exactly one of two ways, decided under the queue's lock: finished
+ * by a worker, or abandoned (deadline, client gone) by the connection's side.
+ * All functions may be called from any thread.
+ */
+#ifndef ONESHOT_SERVER_QUEUE_H
+#define ONESHOT_SERVER_QUEUE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "api/predict.h"
+#include "model/base/buffer.h"
+
+enum job_state {
+    JOB_NEW,
+    JOB_WAITING,   /* in the queue */
+    JOB_RUNNING,   /* with a worker */
+    JOB_FINISHED,  /* response filled */
+    JOB_ABANDONED, /* nobody waits for it any more */
+};
+
+struct job {
+    struct job *next, *previous;
+    enum job_state state;
+    double pushed_ms; /* clock_ms() when it entered the queue first, and last */
+    double waiting_since_ms;
+    struct predict predict;
+    struct buffer body;
+    struct response response;
+    /* Called by the worker after queue_finish said that the job is still wanted. */
+    void (*done)(void *context);
+    void *context;
+};
+
+struct queue {
+    pthread_mutex_t lock;
+    pthread_cond_t filled;
+    struct job *first, *last;
+    int capacity;
+    int waiting, running;
+    bool closed;
+    double slice_ms; /* how long a slice takes of late; 0: not known yet */
+};
+
+int queue_init(struct queue *queue, int capacity);
+void queue_free(struct queue *queue); /* must be empty */
+
+/* A new job at the end; false when the queue is full or closed. */
+bool queue_push(struct queue *queue, struct job *job);
+
+/* Waits for a job and takes it; NULL when the queue is closed and empty. */
+struct job *queue_take(struct queue *queue);
+
+/* Puts a running job back to the end. False where it was abandoned: the caller frees it. */
+bool queue_return(struct queue *queue, struct job *job);
+
+/*
+ * Ends a running job. True: it is wanted, the caller calls done(), after which it is not his any
+ * more. False: it was abandoned, the caller frees it.
+ */
+bool queue_finish(struct queue *queue, struct job *job);
+
+/*
+ * The connection's side does not want the job any more. Returns the state it was in:
+ * JOB_WAITING, it left the queue and is the caller's to free; JOB_RUNNING, its worker frees it;
+ * JOB_FINISHED, too late, done() is on its way.
+ */
+enum job_state queue_abandon(struct queue *queue, struct job *job);
+
+/* No new jobs; workers finish what is there, then get NULL. */
+void queue_close(struct queue *queue);
+
+/* Notes how long a slice took, for queue_retry_after. */
+void queue_measure(struct queue *queue, double ms);
+
+struct queue_counts {
+    int waiting, running;
+    double slice_ms;
+};
+struct queue_counts queue_count(struct queue *queue);
+
+/* Seconds until a place is likely free: what waits, at the measured speed. 1..60. */
+int queue_retry_after(const struct queue_counts *counts, int workers);
+
+void job_free(struct job *job); /* NULL is fine */
+
+#endif

@@ -1,0 +1,186 @@
+#include "server/service.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "server/assets.h"
+
+/* A slice that takes longer than this means that its worker hangs. */
+static const double stuck_ms = 180e3;
+
+int service_init(struct service *service, const struct config *config, struct error *err)
+{
+    memset(service, 0, sizeof *service);
+    service->config = config;
+    service->log = (struct log){STDERR_FILENO, (enum log_format)config->log_format,
+                                (enum log_level)config->log_level};
+    service->started_ms = clock_ms();
+    service->phase = PHASE_LOADING;
+    snprintf(service->reason, sizeof service->reason, "the model is being loaded");
+    service->api = (struct api){
+        .prefix = config->api_prefix,
+        .ui = config->ui == 0,
+        .assets = assets,
+        .assets_count = assets_count,
+        .limits =
+            {
+                .max_body = config->max_body,
+                .max_buffered = config->max_buffered,
+                .max_pixels = config->max_pixels,
+                .max_files = API_MAX_FILES,
+                .queue_capacity = config->queue,
+                .workers = config->workers,
+                .threads = config->threads,
+                .timeout_ms = config->timeout_ms,
+                .max_connections = config->max_connections,
+            },
+    };
+    service->workers = calloc((size_t)config->workers, sizeof *service->workers);
+    if (!service->workers)
+        return error_set(err, ERR_MEMORY, "no memory for workers");
+    service->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (service->event < 0) {
+        free(service->workers);
+        return error_set(err, ERR_IO, "eventfd: %s", strerror(errno));
+    }
+    if (pthread_mutex_init(&service->lock, NULL) != 0 ||
+        queue_init(&service->queue, config->queue) != 0) {
+        free(service->workers);
+        close(service->event);
+        return error_set(err, ERR_MEMORY, "no memory for locks");
+    }
+    return 0;
+}
+
+static void fail(struct service *service, const struct error *err)
+{
+    uint64_t one = 1;
+    pthread_mutex_lock(&service->lock);
+    if (service->phase == PHASE_LOADING)
+        service->phase = PHASE_FAILED;
+    snprintf(service->reason, sizeof service->reason, "%.255s", err->text);
+    pthread_mutex_unlock(&service->lock);
+    log_event(&service->log, LOG_ERROR, "model_unusable", LOG_STR("code", error_name(err->code)),
+              LOG_STR("detail", err->text));
+    ssize_t written = write(service->event, &one, sizeof one);
+    (void)written;
+}
+
+static void worker_opened(void *context, const struct error *err)
+{
+    struct service *service = context;
+    if (err) {
+        fail(service, err);
+        return;
+    }
+    pthread_mutex_lock(&service->lock);
+    bool all = ++service->opened == service->config->workers;
+    if (all && service->phase == PHASE_LOADING) {
+        service->phase = PHASE_READY;
+        service->reason[0] = 0;
+    }
+    pthread_mutex_unlock(&service->lock);
+    if (all)
+        log_event(&service->log, LOG_INFO, "ready",
+                  LOG_MSEC("after_ms", clock_ms() - service->started_ms));
+}
+
+static void *load(void *argument)
+{
+    struct service *service = argument;
+    const struct config *config = service->config;
+    struct model_options options = {config->threads};
+    struct model *model = NULL;
+    struct error err;
+    if (model_load(&model, config->model, &options, &err) != 0) {
+        fail(service, &err);
+        return NULL;
+    }
+    const struct model_info *info = model_info(model);
+    log_event(&service->log, info->trained ? LOG_INFO : LOG_WARN,
+              info->trained ? "model_loaded" : "model_untrained", LOG_STR("name", info->name),
+              LOG_STR("version", info->version), LOG_STR("sha256", info->sha256),
+              LOG_STR("batch_norm", info->batch_norm), LOG_STR("isa", info->isa),
+              LOG_NUM("parameters", info->parameters), LOG_NUM("threads", info->threads));
+    pthread_mutex_lock(&service->lock);
+    service->model = model;
+    snprintf(service->reason, sizeof service->reason, "the model is tested and warmed up");
+    pthread_mutex_unlock(&service->lock);
+    for (int i = 0; i < config->workers; i++) {
+        struct worker *worker = &service->workers[i];
+        worker->queue = &service->queue;
+        worker->model = model;
+        worker->max_pixels = config->max_pixels;
+        worker->opened = worker_opened;
+        worker->context = service;
+        if (worker_start(worker, &err) != 0) {
+            fail(service, &err);
+            break;
+        }
+    }
+    return NULL;
+}
+
+int service_load(struct service *service, struct error *err)
+{
+    int code = pthread_create(&service->loader, NULL, load, service);
+    if (code != 0)
+        return error_set(err, ERR_INTERNAL, "the loader thread cannot be started: %s",
+                         strerror(code));
+    service->loading = true;
+    return 0;
+}
+
+static bool workers_alive(struct service *service)
+{
+    double now = clock_ms();
+    for (int i = 0; i < service->config->workers; i++) {
+        long long since = atomic_load(&service->workers[i].busy_since_ms);
+        if (since && now - (double)since > stuck_ms)
+            return false;
+    }
+    return true;
+}
+
+void service_state(struct service *service, struct api_state *state)
+{
+    struct queue_counts counts = queue_count(&service->queue);
+    pthread_mutex_lock(&service->lock);
+    state->phase = service->phase;
+    memcpy(state->reason, service->reason, sizeof state->reason);
+    state->model = service->model ? model_info(service->model) : NULL;
+    pthread_mutex_unlock(&service->lock);
+    state->alive = workers_alive(service);
+    state->queued = counts.waiting;
+    state->busy = counts.running;
+    state->retry_after = queue_retry_after(&counts, service->config->workers);
+    state->uptime_s = (clock_ms() - service->started_ms) / 1e3;
+}
+
+void service_leave(struct service *service, enum api_phase phase)
+{
+    pthread_mutex_lock(&service->lock);
+    /* What never became ready has nothing to go on serving. */
+    bool served = service->phase == PHASE_READY || service->phase == PHASE_DRAINING;
+    service->phase = served ? phase : PHASE_STOPPING;
+    snprintf(service->reason, sizeof service->reason, "the server is shutting down");
+    pthread_mutex_unlock(&service->lock);
+}
+
+void service_free(struct service *service)
+{
+    if (service->loading)
+        pthread_join(service->loader, NULL);
+    queue_close(&service->queue);
+    for (int i = 0; i < service->config->workers; i++)
+        worker_join(&service->workers[i]);
+    model_free(service->model);
+    free(service->workers);
+    queue_free(&service->queue);
+    pthread_mutex_destroy(&service->lock);
+    close(service->event);
+}

@@ -1,0 +1,52 @@
+/*
+ * The service without its sockets: model, queue, workers, and what state they are in. The model is
+ * loaded on a thread of its own while the sockets are open already.
+ */
+#ifndef ONESHOT_SERVER_SERVICE_H
+#define ONESHOT_SERVER_SERVICE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/api.h"
+#include "server/config.h"
+#include "server/log.h"
+#include "server/worker.h"
+
+
+struct service {
+    const struct config *config;
+    struct log log;
+    struct api api;
+    struct queue queue;
+    struct worker *workers; /* config->workers of them */
+    atomic_size_t buffered; /* bytes of request bodies in memory */
+    double started_ms;
+
+    pthread_mutex_t lock; /* of what follows */
+    enum api_phase phase;
+    char reason[256];
+    int opened; /* workers that are ready */
+    struct model *model;
+    pthread_t loader;
+    bool loading; /* the loader thread is to be joined */
+
+    int event; /* eventfd: written when the model turned out unusable */
+};
+
+/* ERR_MEMORY, ERR_IO. */
+int service_init(struct service *service, const struct config *config, struct error *err);
+
+/* Starts loading the model in the background. */
+int service_load(struct service *service, struct error *err);
+
+/* What the api has to know now. */
+void service_state(struct service *service, struct api_state *state);
+
+/* Moves to PHASE_DRAINING or PHASE_STOPPING; never back. */
+void service_leave(struct service *service, enum api_phase phase);
+
+/* Ends workers (the queue must have been emptied or be about to be) and frees everything. */
+void service_free(struct service *service);
+
+#endif

@@ -1,0 +1,72 @@
+/*
+ * What the HTTP library leaves open, on one thread: connections that take too long over their
+ * headers or body are cut; requests that wait for a worker are called off when their deadline
+ * passes or their client leaves; connections answered before their body was read are drained for
+ * a moment, so that the answer is not lost to a reset.
+ * A peer is one connection. Its functions are called on the HTTP library's thread, `expired` on
+ * the watch's own, under its lock: it must neither block nor call back.
+ */
+#ifndef ONESHOT_SERVER_WATCH_H
+#define ONESHOT_SERVER_WATCH_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "model/base/error.h"
+
+enum peer_phase {
+    PEER_IDLE,      /* between requests, or in the middle of headers */
+    PEER_RECEIVING, /* a body is coming */
+    PEER_WAITING,   /* for a worker */
+    PEER_SENDING,   /* the library's own timeout watches */
+};
+
+enum expiry { EXPIRED_DEADLINE, EXPIRED_GONE };
+
+struct peer {
+    struct peer *next, *previous;
+    int socket;
+    enum peer_phase phase;
+    double deadline_ms; /* clock_ms(); of idle, receiving and waiting */
+    void *context;      /* of the request that waits */
+    bool linger;        /* drain after closing */
+};
+
+struct lingering {
+    int socket;
+    double until_ms;
+};
+
+enum { WATCH_LINGERING = 64 };
+
+struct watch {
+    pthread_mutex_t lock;
+    pthread_t thread;
+    bool started, stopping;
+    int event; /* eventfd: something changed */
+    struct peer *peers;
+    int peers_count;
+    struct lingering lingering[WATCH_LINGERING];
+    int lingering_count;
+    void (*expired)(void *request, enum expiry why);
+};
+
+int watch_start(struct watch *watch, void (*expired)(void *request, enum expiry why),
+                struct error *err);
+
+/* Ends the thread; every peer must have been removed. */
+void watch_stop(struct watch *watch);
+
+/* A new connection, idle until `deadline_ms`. NULL without memory. */
+struct peer *watch_add(struct watch *watch, int socket, double deadline_ms);
+
+/* The connection is about to be closed; frees the peer. */
+void watch_remove(struct watch *watch, struct peer *peer);
+
+void watch_set(struct watch *watch, struct peer *peer, enum peer_phase phase, double deadline_ms,
+               void *context);
+
+/* Calls off everything that waits, as if its deadline had passed. */
+void watch_expire_all(struct watch *watch);
+
+#endif

@@ -1,0 +1,31 @@
+/*
+ * Worker threads: each opens its own session, proves it with the self-test, and then computes one
+ * slice after another from the queue. Sessions never leave their thread.
+ */
+#ifndef ONESHOT_SERVER_WORKER_H
+#define ONESHOT_SERVER_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "server/queue.h"
+
+struct worker {
+    pthread_t thread;
+    bool started;
+    struct queue *queue;
+    const struct model *model;
+    size_t max_pixels;
+    atomic_llong busy_since_ms; /* clock of the slice under way; 0: idle */
+    /* Called once on the worker's thread: NULL when it is ready, else why it cannot work. */
+    void (*opened)(void *context, const struct error *err);
+    void *context;
+};
+
+/* Starts the thread; `worker` has queue, model, max_pixels, opened and context set. */
+int worker_start(struct worker *worker, struct error *err);
+
+/* Waits for the thread to end, which it does once the queue is closed and empty. */
+void worker_join(struct worker *worker);
+
+#endif

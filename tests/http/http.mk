@@ -1,0 +1,8 @@
+# The service with a stand-in for the model, and its tests over real sockets.
+
+FAKE_OBJ := $(call objects,tests/http/fake_model.c $(wildcard model/base/*.c) \
+            model/data/image.c model/data/image_write.c)
+
+$(BUILD)/oneshot-fake: $(BUILD)/obj/server/main.o $(BUILD)/libserver.a $(BUILD)/libapi.a $(FAKE_OBJ)
+	@echo "  LD $@"
+	@$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
