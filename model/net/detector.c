@@ -38,9 +38,12 @@ static void describe_plans(const struct network *n, int mask_batch, struct compi
     row[SUBNET_BACKBONE] = (struct compile_row){1, 1, {{n->backbone.features, LAYOUT_NHWC}}};
     row[SUBNET_RPN] = (struct compile_row){
         1, 2, {{n->rpn.objectness, LAYOUT_NHWC}, {n->rpn.deltas, LAYOUT_NHWC}}};
-    for (int b = 0; b < 2; b++)
-        row[SUBNET_BOXES + b] = (struct compile_row){
-            proposals, 2, {{n->boxes[b].logits, LAYOUT_NCHW}, {n->boxes[b].deltas, LAYOUT_NCHW}}};
+    row[SUBNET_BOXES] = (struct compile_row){.batch = proposals, .outputs = 4};
+    for (int b = 0; b < 2; b++) {
+        struct plan_output *out = &row[SUBNET_BOXES].output[2 * b];
+        out[0] = (struct plan_output){n->boxes.logits[b], LAYOUT_NCHW};
+        out[1] = (struct plan_output){n->boxes.deltas[b], LAYOUT_NCHW};
+    }
     row[SUBNET_MASKS] = (struct compile_row){mask_batch, 1, {{n->masks.logits, LAYOUT_NHWC}}};
     row[SUBNET_EVIDENCE] = (struct compile_row){beta, 1, {{n->evidence.vectors, LAYOUT_NCHW}}};
     row[SUBNET_SEQUENCE] = (struct compile_row){
@@ -109,8 +112,8 @@ static void point_at_values(struct bench *b, const struct network *n)
     b->objectness = run_value(b->run[SUBNET_RPN], n->rpn.objectness);
     b->rpn_deltas = run_value(b->run[SUBNET_RPN], n->rpn.deltas);
     for (int i = 0; i < 2; i++) {
-        b->logits[i] = run_value(b->run[SUBNET_BOXES + i], n->boxes[i].logits);
-        b->deltas[i] = run_value(b->run[SUBNET_BOXES + i], n->boxes[i].deltas);
+        b->logits[i] = run_value(b->run[SUBNET_BOXES], n->boxes.logits[i]);
+        b->deltas[i] = run_value(b->run[SUBNET_BOXES], n->boxes.deltas[i]);
     }
     b->region_features = run_value(b->run[SUBNET_EVIDENCE], n->evidence.features);
     b->vectors = run_value(b->run[SUBNET_EVIDENCE], n->evidence.vectors);
@@ -242,17 +245,13 @@ int detect_boxes(struct bench *b, struct error *err)
     const struct network *n = b->detector->network;
     int channels = n->config.out_channels;
     size_t pooled = (size_t)BOX_POOL * BOX_POOL * (size_t)channels;
-    float *rois = run_value(b->run[SUBNET_BOXES], n->boxes[0].rois);
+    float *rois = run_value(b->run[SUBNET_BOXES], n->boxes.rois);
     roi_align_forward(rois, b->features, GRID, GRID, channels, b->proposals, b->proposals_count,
                       BOX_POOL, SCALE, SAMPLING);
     /* Fewer proposals than the plan's batch: the rest is zeros, whose results nobody reads. */
     memset(rois + (size_t)b->proposals_count * pooled, 0,
            (size_t)(n->config.rpn_post_nms_top_n - b->proposals_count) * pooled * sizeof(float));
-    memcpy(run_value(b->run[SUBNET_BOXES_S2], n->boxes[1].rois), rois,
-           (size_t)n->config.rpn_post_nms_top_n * pooled * sizeof(float));
-    if (run_forward(b->run[SUBNET_BOXES], err) != 0)
-        return -1;
-    return run_forward(b->run[SUBNET_BOXES_S2], err);
+    return run_forward(b->run[SUBNET_BOXES], err);
 }
 
 /*

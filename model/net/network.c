@@ -40,22 +40,23 @@ static void build_rpn(struct network *n)
     n->rpn.deltas = graph_conv(g, x, "rpn.head.bbox_pred", 4 * anchors, 1, 1, 0, 1, true);
 }
 
-static void build_boxes(struct network *n, int branch)
+/* Both branches read the same RoIs: the same layers twice, with weights of their own. */
+static void build_boxes(struct network *n)
 {
-    struct graph *g = &n->graph[SUBNET_BOXES + branch];
-    const char *suffix = branch ? "_s2" : "";
-    char head[NAME], predictor[NAME], name[NAME];
-    snprintf(head, sizeof head, "roi_heads.box_head%s.", suffix);
-    snprintf(predictor, sizeof predictor, "roi_heads.box_predictor%s.", suffix);
+    static const char *const suffix[] = {"", "_s2"};
+    struct graph *g = &n->graph[SUBNET_BOXES];
     int width = n->config.representation;
-    int rois = graph_input(g, n->config.out_channels, BOX_POOL, BOX_POOL, LAYOUT_NHWC);
-    int x = graph_relu(g, graph_linear(g, rois, full(name, head, "fc6"), width));
-    x = graph_relu(g, graph_linear(g, x, full(name, head, "fc7"), width));
-    n->boxes[branch].rois = rois;
-    n->boxes[branch].logits =
-        graph_linear(g, x, full(name, predictor, "cls_score"), OBJECT_CLASSES);
-    n->boxes[branch].deltas =
-        graph_linear(g, x, full(name, predictor, "bbox_pred"), 4 * OBJECT_CLASSES);
+    n->boxes.rois = graph_input(g, n->config.out_channels, BOX_POOL, BOX_POOL, LAYOUT_NHWC);
+    for (int b = 0; b < 2; b++) {
+        char head[NAME], predictor[NAME], name[NAME];
+        snprintf(head, sizeof head, "roi_heads.box_head%s.", suffix[b]);
+        snprintf(predictor, sizeof predictor, "roi_heads.box_predictor%s.", suffix[b]);
+        int x = graph_relu(g, graph_linear(g, n->boxes.rois, full(name, head, "fc6"), width));
+        x = graph_relu(g, graph_linear(g, x, full(name, head, "fc7"), width));
+        n->boxes.logits[b] = graph_linear(g, x, full(name, predictor, "cls_score"), OBJECT_CLASSES);
+        n->boxes.deltas[b] =
+            graph_linear(g, x, full(name, predictor, "bbox_pred"), 4 * OBJECT_CLASSES);
+    }
 }
 
 static void build_masks(struct network *n)
@@ -161,8 +162,7 @@ int network_create(struct network **out, const struct model_config *config, stru
         graph_init(&n->graph[i], n->params);
     build_backbone(n);
     build_rpn(n);
-    build_boxes(n, 0);
-    build_boxes(n, 1);
+    build_boxes(n);
     build_masks(n);
     build_evidence(n);
     build_sequence(n);
@@ -193,7 +193,6 @@ double network_flops(const struct network *network, int detections)
         [SUBNET_BACKBONE] = 1,
         [SUBNET_RPN] = 1,
         [SUBNET_BOXES] = network->config.rpn_post_nms_top_n,
-        [SUBNET_BOXES_S2] = network->config.rpn_post_nms_top_n,
         [SUBNET_MASKS] = detections,
         [SUBNET_EVIDENCE] = network->config.beta,
         [SUBNET_SEQUENCE] = network->config.beta,

@@ -5,8 +5,7 @@
  *
  *   backbone    image (1,S,S)              -> features (C,S/32,S/32)
  *   rpn         features                   -> objectness (A), deltas (4A)
- *   boxes       RoIs (C,7,7)               -> logits (4), deltas (16), segmentation branch
- *   boxes_s2    RoIs (C,7,7)               -> the same, classification branch
+ *   boxes       RoIs (C,7,7)               -> logits (4), deltas (16) of both branches
  *   masks       RoIs (C,14,14)             -> mask logits (4,28,28)
  *   evidence    RoIs (C,14,14), beta       -> RoI features (C,28,28), vectors X (C)
  *   sequence    X                          -> states of both LSTMs (C)
@@ -25,7 +24,6 @@ enum subnet {
     SUBNET_BACKBONE,
     SUBNET_RPN,
     SUBNET_BOXES,
-    SUBNET_BOXES_S2,
     SUBNET_MASKS,
     SUBNET_EVIDENCE,
     SUBNET_SEQUENCE,
@@ -49,8 +47,8 @@ struct network {
         int features, objectness, deltas;
     } rpn;
     struct {
-        int rois, logits, deltas;
-    } boxes[2]; /* segmentation, classification: SUBNET_BOXES + i */
+        int rois, logits[2], deltas[2]; /* segmentation, classification branch */
+    } boxes;
     struct {
         int rois, logits;
     } masks;

@@ -19,9 +19,9 @@ enum { STEP_SLOTS = 12, NODE_KEPT = 4, STEP_NUMBERS = 8 };
 struct step {
     dnnl_primitive_t primitive; /* or */
     void (*kernel)(const struct step *step, void *const *p);
-    int count; /* slots it touches */
-    int arg[STEP_SLOTS];  /* DNNL_ARG_… of each, for primitives */
-    int slot[STEP_SLOTS]; /* a kernel gets their addresses as p[0..] */
+    int count;                    /* slots it touches */
+    int arg[STEP_SLOTS];          /* DNNL_ARG_… of each, for primitives */
+    int slot[STEP_SLOTS];         /* a kernel gets their addresses as p[0..] */
     int64_t number[STEP_NUMBERS]; /* sizes, for kernels */
     float *param[4];              /* running statistics and gradients a kernel writes */
 };
@@ -29,9 +29,9 @@ struct step {
 struct pack {
     int (*fill)(struct plan *plan, struct pack *pack, struct error *err);
     int node;
-    int slot;                   /* the constant to fill */
-    dnnl_primitive_t reorder;   /* from `plain` to the slot's layout; NULL: fill writes the slot */
-    float *plain;               /* `count` floats in PyTorch's layout; NULL: param's own values */
+    int slot;                 /* the constant to fill */
+    dnnl_primitive_t reorder; /* from `plain` to the slot's layout; NULL: fill writes the slot */
+    float *plain;             /* `count` floats in PyTorch's layout; NULL: param's own values */
     dnnl_memory_t source, target;
 };
 
@@ -71,7 +71,7 @@ const dnnl_memory_desc_t *plan_md(const struct plan *plan, int slot);
 /* New slots; -1 with err set on failure. */
 int plan_new_slot(struct plan *plan, const dnnl_memory_desc_t *md, struct error *err);
 int plan_alias_slot(struct plan *plan, int slot, const dnnl_memory_desc_t *md, struct error *err);
-int plan_floats(struct plan *plan, int64_t count, struct error *err);    /* per-run vector */
+int plan_floats(struct plan *plan, int64_t count, struct error *err); /* per-run vector */
 int plan_constant(struct plan *plan, const dnnl_memory_desc_t *md, struct error *err);
 float *plan_constant_data(const struct plan *plan, int slot);
 /* The same value in another layout: itself where the bytes agree, else through a reorder step. */
@@ -87,9 +87,8 @@ int plan_input_of(const struct plan *plan, int node, int which);
 bool plan_last_reader(const struct plan *plan, int node, int other);
 
 /* Appends a step. plan_add_primitive() takes `pd` over and adds the scratchpad itself. */
-struct step *plan_add_kernel(struct plan *plan,
-                             void (*kernel)(const struct step *, void *const *), int count,
-                             const int *slots, struct error *err);
+struct step *plan_add_kernel(struct plan *plan, void (*kernel)(const struct step *, void *const *),
+                             int count, const int *slots, struct error *err);
 int plan_add_primitive(struct plan *plan, dnnl_primitive_desc_t pd, int count, const int *args,
                        const int *slots, struct error *err);
 
@@ -114,8 +113,8 @@ int plan_masked_grad(struct plan *plan, int node, struct error *err);
 /* Hands a contribution to the gradient of `node`'s value over (any layout). */
 int plan_give_grad(struct plan *plan, int node, int slot, struct error *err);
 /* Adds a computed parameter gradient (slot, any layout) to the store; plain_md is PyTorch's. */
-int plan_give_param_grad(struct plan *plan, int node, int which,
-                         const dnnl_memory_desc_t *plain_md, int slot, struct error *err);
+int plan_give_param_grad(struct plan *plan, int node, int which, const dnnl_memory_desc_t *plain_md,
+                         int slot, struct error *err);
 
 /* ---- the table ---- */
 

@@ -49,7 +49,7 @@ static struct node *append(struct graph *graph, enum op_kind kind, int inputs, i
     *node = (struct node){.kind = kind, .inputs = inputs, .input = {a, b}, .groups = 1};
     for (int i = 0; i < NODE_PARAMS; i++)
         node->param[i] = -1;
-    node->folded_norm = node->residual = node->alias = -1;
+    node->folded_norm = node->composed = node->residual = node->alias = -1;
     if (inputs > 0)
         node->shape = graph->nodes[a].shape;
     return node;

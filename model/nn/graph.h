@@ -59,7 +59,9 @@ struct node {
     int param[NODE_PARAMS]; /* indices in the store, -1 = none; meaning by kind, see graph.c */
 
     /* Set by the plan's passes, never by builders. */
+    bool dead;       /* no output depends on it */
     int folded_norm; /* conv: the norm node folded into it, or -1 */
+    int composed;    /* conv: the transposed convolution multiplied into it, or -1 */
     int residual;    /* conv, norm: a node added before the ReLU, or -1 */
     bool relu;       /* ReLU applied last */
     int alias;       /* this node's value is that of another node, or -1 */

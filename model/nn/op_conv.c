@@ -124,6 +124,42 @@ static void norm_affine(const struct plan *plan, int norm, int channel, float *s
     *shift = beta - mean * *scale;
 }
 
+/*
+ * The product of a transposed convolution (in, middle, taps) and the convolution (out, middle,
+ * taps) that gathers what it spread: both rows run over (middle, taps) in the same order.
+ */
+static int fill_composed(struct plan *plan, struct pack *pack, struct error *err)
+{
+    (void)err;
+    const struct node *node = plan_node(plan, pack->node);
+    const struct params *params = plan_graph(plan)->params;
+    const struct param *gather = params_peek(params, node->param[0]);
+    const struct param *spread = params_peek(params, plan_node(plan, node->composed)->param[0]);
+    int64_t out = gather->dim[0], in = spread->dim[0], row = gather->count / out;
+#pragma omp parallel for schedule(static)
+    for (int64_t o = 0; o < out; o++)
+        for (int64_t i = 0; i < in; i++) {
+            double sum = 0;
+            for (int64_t k = 0; k < row; k++)
+                sum += (double)gather->value[o * row + k] * (double)spread->value[i * row + k];
+            pack->plain[o * in + i] = (float)sum;
+        }
+    return 0;
+}
+
+/* The transposed convolution's bias, seen through the convolution behind it. */
+static float composed_bias(const struct plan *plan, const struct node *node, int o)
+{
+    const struct param *gather = params_peek(plan_graph(plan)->params, node->param[0]);
+    const float *spread = node_param(plan, node->composed, 1);
+    int64_t middle = gather->dim[1], taps = gather->dim[2] * gather->dim[3];
+    double sum = 0;
+    for (int64_t m = 0; m < middle; m++)
+        for (int64_t t = 0; t < taps; t++)
+            sum += (double)gather->value[(o * middle + m) * taps + t] * (double)spread[m];
+    return (float)sum;
+}
+
 /* Weights with the folded norm's scale, and with equal input channels summed into one. */
 static int fill_weight(struct plan *plan, struct pack *pack, struct error *err)
 {
@@ -156,7 +192,10 @@ static int fill_bias(struct plan *plan, struct pack *pack, struct error *err)
         float scale = 1, shift = 0;
         if (node->folded_norm >= 0)
             norm_affine(plan, node->folded_norm, o, &scale, &shift);
-        pack->plain[o] = (bias ? bias[o] * scale : 0) + shift;
+        float own = bias ? bias[o] : 0;
+        if (node->composed >= 0)
+            own += composed_bias(plan, node, o);
+        pack->plain[o] = own * scale + shift;
     }
     return 0;
 }
@@ -206,10 +245,13 @@ static int conv_forward(struct plan *plan, int index, struct error *err)
     const dnnl_memory_desc_t wei = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
     const dnnl_memory_desc_t dst = *dnnl_primitive_desc_query_md(pd, dnnl_query_dst_md, 0);
     bool computed = node->folded_norm >= 0 || node->equal_channels;
+    int (*fill)(struct plan *, struct pack *, struct error *) = node->composed >= 0 ? fill_composed
+                                                                : computed          ? fill_weight
+                                                                                    : NULL;
     dnnl_memory_desc_t plain = conv_plain_weight(&c), vector = md_of(1, &wei.dims[0], dnnl_a);
     vector = md_of(1, (const int64_t[]){c.out.c}, dnnl_a);
     int source = plan_in_layout(plan, x, &src, err);
-    int weight = plan_pack(plan, index, 0, &plain, &wei, computed ? fill_weight : NULL, err);
+    int weight = plan_pack(plan, index, 0, &plain, &wei, fill, err);
     int bias = c.bias ? plan_pack(plan, index, 1, &vector, &vector, fill_bias, err) : 0;
     int y = c.sum ? residual_slot(plan, index, &dst, err) : plan_new_slot(plan, &dst, err);
     if (source < 0 || weight < 0 || bias < 0 || y < 0) {

@@ -10,8 +10,13 @@ static struct linear_mds describe(const struct plan *plan, int index)
     struct shape in = plan_shape(plan, plan_node(plan, index)->input[0]);
     struct shape out = plan_shape(plan, index);
     struct shape weight = {out.c, in.c, in.h, in.w};
+    const dnnl_memory_desc_t *source =
+        plan_md(plan, plan_value(plan, plan_node(plan, index)->input[0]));
+    dnnl_memory_desc_t last = md_4d(in, dnnl_nhwc);
     return (struct linear_mds){
-        .x = md_4d(in, dnnl_format_tag_any),
+        /* Left to itself oneDNN would turn channels-last pixels around: pack the weights instead.
+         */
+        .x = md_same_bytes(source, &last) ? last : md_4d(in, dnnl_format_tag_any),
         .w = md_4d(weight, dnnl_format_tag_any),
         .b = md_of(1, (const int64_t[]){out.c}, dnnl_a),
         .y = md_of(2, (const int64_t[]){out.n, out.c}, dnnl_ab),

@@ -12,7 +12,7 @@ static int readers(const struct node *nodes, int count, int node)
 {
     int n = 0;
     for (int i = 0; i < count; i++) {
-        if (nodes[i].alias >= 0)
+        if (nodes[i].alias >= 0 || nodes[i].dead)
             continue;
         for (int k = 0; k < nodes[i].inputs; k++)
             n += passes_resolve(nodes, nodes[i].input[k]) == node;
@@ -36,7 +36,7 @@ static void fold_norm(struct node *nodes, int count, const bool *pinned, int i)
     int x = passes_resolve(nodes, nodes[i].input[0]);
     struct node *conv = &nodes[x];
     if (nodes[i].norm != NORM_RUNNING || conv->kind != OP_CONV || conv->relu ||
-        conv->residual >= 0 || conv->folded_norm >= 0 ||
+        conv->residual >= 0 || conv->folded_norm >= 0 || conv->composed >= 0 ||
         !private_to_one_reader(nodes, count, pinned, x))
         return;
     conv->folded_norm = i;
@@ -69,10 +69,45 @@ static void fuse_add(struct node *nodes, int count, const bool *pinned, bool inf
     nodes[i].alias = late;
 }
 
+/*
+ * A transposed convolution whose kernel is its stride spreads a cell over a block; a convolution of
+ * the same kernel and stride gathers that block again. With nothing between them the two are one
+ * 1x1 convolution, whose weight is the product of theirs.
+ */
+static void compose(struct node *nodes, int count, const bool *pinned, int i)
+{
+    struct node *conv = &nodes[i];
+    int x = passes_resolve(nodes, conv->input[0]);
+    const struct node *spread = &nodes[x];
+    if (spread->kind != OP_DECONV || spread->relu || conv->kernel != spread->kernel ||
+        conv->stride != spread->kernel || conv->pad || conv->groups != 1 ||
+        !private_to_one_reader(nodes, count, pinned, x))
+        return;
+    conv->composed = x;
+    conv->input[0] = spread->input[0];
+    conv->kernel = conv->stride = 1;
+    nodes[x].dead = true;
+}
+
+/* Inputs precede their readers, so one walk backwards finds all that matters. */
+static void bury_dead(struct node *nodes, int count, const bool *pinned)
+{
+    for (int i = 0; i < count; i++)
+        nodes[i].dead = !pinned[i] && nodes[i].kind != OP_INPUT;
+    for (int i = count - 1; i >= 0; i--)
+        for (int k = 0; k < nodes[i].inputs && !nodes[i].dead; k++)
+            nodes[nodes[i].input[k]].dead = false;
+}
+
 void passes_apply(struct node *nodes, int count, const bool *pinned, bool inference)
 {
+    bury_dead(nodes, count, pinned);
     for (int i = 0; i < count; i++) {
-        if (nodes[i].kind == OP_NORM && inference)
+        if (nodes[i].dead)
+            continue;
+        if (nodes[i].kind == OP_CONV && inference)
+            compose(nodes, count, pinned, i);
+        else if (nodes[i].kind == OP_NORM && inference)
             fold_norm(nodes, count, pinned, i);
         else if (nodes[i].kind == OP_ADD)
             fuse_add(nodes, count, pinned, inference, i);

@@ -8,8 +8,9 @@
 #include "model/nn/graph.h"
 
 /*
- * `pinned[i]` marks nodes whose own value somebody reads. `inference` allows what only holds
- * without gradients: folding norms into convolutions and summing into a convolution's result.
+ * `pinned[i]` marks the outputs; what none of them depends on becomes dead. `inference` allows what
+ * only holds without gradients: folding norms into convolutions, multiplying two linear layers into
+ * one, and summing into a convolution's result.
  */
 void passes_apply(struct node *nodes, int count, const bool *pinned, bool inference);
 

@@ -90,7 +90,7 @@ bool plan_last_reader(const struct plan *plan, int node, int other)
         const struct node *reader = &plan->nodes[i];
         if (plan->pinned[i] && passes_resolve(plan->nodes, i) == other)
             return false;
-        if (i <= node || reader->alias >= 0)
+        if (i <= node || reader->alias >= 0 || reader->dead)
             continue;
         for (int k = 0; k < reader->inputs; k++)
             if (passes_resolve(plan->nodes, reader->input[k]) == other)
@@ -481,7 +481,7 @@ static void mark_wanted(struct plan *plan)
 {
     for (int i = 0; i < plan->graph->count; i++) {
         const struct node *node = &plan->nodes[i];
-        if (node->alias >= 0)
+        if (node->alias >= 0 || node->dead)
             continue;
         bool wanted = node->kind == OP_INPUT && plan->options.flags & PLAN_GRAD_INPUT;
         for (int k = 0; k < node->inputs; k++)
@@ -510,7 +510,7 @@ static int compile_backward(struct plan *plan, const struct plan_output *outputs
     }
     for (int i = plan->graph->count - 1; i >= 0; i--) {
         const struct node *node = &plan->nodes[i];
-        if (node->alias >= 0 || !plan->wants_grad[i] || plan->grad[i] < 0)
+        if (node->alias >= 0 || node->dead || !plan->wants_grad[i] || plan->grad[i] < 0)
             continue;
         if (node->kind == OP_INPUT) {
             int slot = plan->grad[i];
@@ -612,7 +612,7 @@ int plan_compile(struct plan **out, const struct graph *graph, const struct plan
     mark_wanted(plan);
     for (int i = 0; i < graph->count; i++) {
         const struct node *node = &plan->nodes[i];
-        if (node->alias >= 0)
+        if (node->alias >= 0 || node->dead)
             continue;
         rc = node->kind == OP_INPUT ? compile_input(plan, i, err)
                                     : ops[node->kind]->forward(plan, i, err);
