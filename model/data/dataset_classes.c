@@ -30,6 +30,7 @@ struct lines {
     char *line;
     size_t capacity;
     int number;
+    bool failed; /* ended for another reason than the file's end */
 };
 
 static int lines_open(struct lines *l, const char *path, struct error *err)
@@ -42,21 +43,25 @@ static int lines_open(struct lines *l, const char *path, struct error *err)
 static bool lines_next(struct lines *l)
 {
     ssize_t length = getline(&l->line, &l->capacity, l->file);
-    if (length < 0)
+    if (length < 0) {
+        l->failed = !feof(l->file);
         return false;
+    }
     while (length > 0 && (l->line[length - 1] == '\n' || l->line[length - 1] == '\r'))
         l->line[--length] = 0;
     l->number++;
     return true;
 }
 
-static int lines_close(struct lines *l, struct error *err)
+/* Passes rc on, or what went wrong while reading. */
+static int lines_close(struct lines *l, int rc, struct error *err)
 {
-    int failed = l->file != NULL && ferror(l->file);
     if (l->file != NULL)
         fclose(l->file);
     free(l->line);
-    return failed ? error_set(err, ERR_IO, "%s: cannot be read", l->path) : 0;
+    if (rc == 0 && l->failed)
+        return error_set(err, ERR_IO, "%s: cannot be read to its end", l->path);
+    return rc;
 }
 
 static int blame_line(struct dataset *out, const struct lines *l, struct error *err,
@@ -178,7 +183,7 @@ static int read_split_file(struct dataset *out, const char *folder,
         if (l.line[strspn(l.line, " \t")] != 0)
             TRY(add_split_line(out, &l, folder, options->scheme, err));
 done:
-    return lines_close(&l, rc == 0 ? err : NULL) == 0 ? rc : -1;
+    return lines_close(&l, rc, err);
 }
 
 /* ---- manifests ---- */
@@ -222,6 +227,8 @@ static int read_header(int columns[KNOWN_COLUMNS], struct lines *l, struct error
 {
     char *fields[COLUMNS];
     bool named = lines_next(l);
+    if (l->failed)
+        return error_set(err, ERR_IO, "%s: cannot be read", l->path);
     int count = named ? cut_fields(fields, l->line) : 0;
     int classes = 0;
     for (int k = 0; k < KNOWN_COLUMNS; k++) {
@@ -290,7 +297,7 @@ static int read_manifest(struct dataset *out, const char *folder, const char *pa
         if (l.line[0] != 0)
             TRY(add_row(out, &l, folder, split, columns, err));
 done:
-    return lines_close(&l, rc == 0 ? err : NULL) == 0 ? rc : -1;
+    return lines_close(&l, rc, err);
 }
 
 /* ---- names ---- */
