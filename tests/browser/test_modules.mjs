@@ -67,6 +67,9 @@ test('a mask is column by column, height first', async () => {
     // Two rows, three columns; ones at (0,1), (1,0), (1,1): column-major 0 1 | 1 1 | 0 0.
     const mask = await call('rle.js', 'decodeMask', { size: [2, 3], counts: '132' });
     assert.deepEqual(mask, { width: 3, height: 2, area: 3, data: [0, 1, 0, 1, 1, 0] });
+    // Four rows, two columns: ones in the second column only, rows 2 and 3.
+    assert.deepEqual((await call('rle.js', 'decodeMask', { size: [4, 2], counts: [6, 2] })).data,
+        [0, 0, 0, 0, 0, 1, 0, 1]);
     // The same as a plain list; a mask that begins with a one has an empty first run.
     assert.deepEqual((await call('rle.js', 'decodeMask', { size: [2, 3], counts: [1, 3, 2] })).data,
         [0, 1, 0, 1, 1, 0]);
