@@ -141,7 +141,7 @@ int model_load(struct model **out, const char *path, const struct model_options 
     fill_info(model, path, file);
     if (seeded)
         hash_values(model->info.sha256, model->network->params);
-    TRY(detector_compile(&model->detector, model->network, false, err));
+    TRY(detector_compile(&model->detector, model->network, DETECT_SERVE, NULL, NULL, err));
     params_drop_values(model->network->params); /* packed into the plans by now */
     *out = model;
     model = NULL;

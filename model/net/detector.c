@@ -23,6 +23,7 @@ struct detector {
     struct plan *plan[SUBNETS];
     size_t workspace; /* the largest any plan needs: they run one after the other */
     int mask_batch;
+    bool training; /* values must outlive the forward pass: no shared workspace */
 };
 
 /* ---- compiling ---- */
@@ -59,8 +60,26 @@ static void describe_plans(const struct network *n, int mask_batch, struct compi
         1, 2, {{n->classifier.logits[0], LAYOUT_NCHW}, {n->classifier.logits[1], LAYOUT_NCHW}}};
 }
 
-int detector_compile(struct detector **out, const struct network *network, bool taps,
-                     struct error *err)
+/* What backward must reach: boxes are constants, and with them all that only leads to boxes. */
+static unsigned training_flags(int subnet)
+{
+    switch (subnet) {
+    case SUBNET_BACKBONE:
+        return PLAN_TRAIN_STATS | PLAN_GRAD_PARAMS;
+    case SUBNET_EVIDENCE:
+        return PLAN_TRAIN_STATS | PLAN_GRAD_PARAMS | PLAN_GRAD_INPUT;
+    case SUBNET_SEQUENCE:
+    case SUBNET_ATTENTION:
+    case SUBNET_CLASSIFIER:
+        return PLAN_GRAD_PARAMS | PLAN_GRAD_INPUT;
+    default:
+        return 0;
+    }
+}
+
+int detector_compile(struct detector **out, const struct network *network, enum detector_use use,
+                     enum param_fate (*fate)(const char *name, const void *context),
+                     const void *context, struct error *err)
 {
     int rc = 0;
     *out = NULL;
@@ -68,15 +87,21 @@ int detector_compile(struct detector **out, const struct network *network, bool 
     if (!d)
         return error_set(err, ERR_MEMORY, "out of memory for the detector");
     d->network = network;
+    d->training = use == DETECT_CLASSIFY;
     int detections = network->config.box_detections_per_img;
     d->mask_batch = detections < MASK_BATCH_MAX ? detections : MASK_BATCH_MAX;
     struct compile_row row[SUBNETS];
     describe_plans(network, d->mask_batch, row);
-    if (taps)
+    if (use == DETECT_INSPECT)
         row[SUBNET_EVIDENCE].output[row[SUBNET_EVIDENCE].outputs++] =
             (struct plan_output){network->evidence.features, LAYOUT_NHWC};
     for (int i = 0; i < SUBNETS; i++) {
-        const struct plan_options options = {.batch = row[i].batch};
+        const struct plan_options options = {
+            .batch = row[i].batch,
+            .flags = use == DETECT_CLASSIFY ? training_flags(i) : 0,
+            .fate = fate,
+            .context = context,
+        };
         TRY(plan_compile(&d->plan[i], &network->graph[i], row[i].output, row[i].outputs, &options,
                          err));
         if (plan_workspace(d->plan[i]) > d->workspace)
@@ -96,6 +121,14 @@ void detector_free(struct detector *detector)
     for (int i = 0; i < SUBNETS; i++)
         plan_free(detector->plan[i]);
     free(detector);
+}
+
+int detector_refresh(struct detector *detector, struct error *err)
+{
+    for (int i = 0; i < SUBNETS; i++)
+        if (plan_refresh(detector->plan[i], err) != 0)
+            return -1;
+    return 0;
 }
 
 const struct network *detector_network(const struct detector *detector)
@@ -141,14 +174,14 @@ int bench_open(struct bench **out, const struct detector *d, struct error *err)
     if (!b)
         return error_set(err, ERR_MEMORY, "out of memory for a session");
     b->detector = d;
-    size_t bytes = (d->workspace + 63) / 64 * 64;
+    size_t bytes = d->training ? 0 : (d->workspace + 63) / 64 * 64;
     b->workspace = aligned_alloc(64, bytes ? bytes : 64);
     TRY(b->workspace
             ? 0
             : error_set(err, ERR_MEMORY, "out of memory for a session (%zu bytes)", d->workspace));
-    memset(b->workspace, 0, d->workspace);
+    memset(b->workspace, 0, bytes);
     for (int i = 0; i < SUBNETS; i++)
-        TRY(run_open(&b->run[i], d->plan[i], b->workspace, err));
+        TRY(run_open(&b->run[i], d->plan[i], d->training ? NULL : b->workspace, err));
     point_at_values(b, n);
     b->width = b->height = DETECTOR_SIDE;
 

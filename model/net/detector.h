@@ -20,13 +20,19 @@ enum { DETECTOR_MAX_DETECTIONS = 128, DETECTOR_MAX_REGIONS = 256, DETECTOR_SIDE 
 
 struct detector;
 
-/*
- * Compiles every sub-network for inference; the network must outlive the detector, but its
- * parameter values may be dropped. `taps` also keeps bench.region_features, which serving never
- * reads.
- */
-int detector_compile(struct detector **out, const struct network *network, bool taps,
-                     struct error *err);
+enum detector_use {
+    DETECT_SERVE,    /* inference; the parameter values may be dropped once compiled */
+    DETECT_INSPECT,  /* the same, and bench.region_features can be read */
+    DETECT_CLASSIFY, /* a classification step: batch statistics, and gradients back to the image of
+                        what `fate` says trains; boxes are constants */
+};
+
+/* Compiles the sub-networks; the network must outlive the detector. `fate`: see plan_options. */
+int detector_compile(struct detector **out, const struct network *network, enum detector_use use,
+                     enum param_fate (*fate)(const char *name, const void *context),
+                     const void *context, struct error *err);
+/* Packs changed weights again, after a step. */
+int detector_refresh(struct detector *detector, struct error *err);
 void detector_free(struct detector *detector);
 const struct network *detector_network(const struct detector *detector);
 
@@ -47,7 +53,7 @@ struct bench {
     float *features;                /* (16, 16, C), channels last */
     float *objectness, *rpn_deltas; /* (16, 16, A), (16, 16, A, 4) */
     float *logits[2], *deltas[2];   /* (P, 4), (P, 16): segmentation, classification branch */
-    const float *region_features;   /* (beta, 28, 28, C), channels last; NULL without taps */
+    const float *region_features;   /* (beta, 28, 28, C), channels last; NULL unless inspecting */
     float *vectors;                 /* (beta, C) */
     float *states[BRANCHES];        /* (beta, C) */
     float *z[BRANCHES], *alpha[BRANCHES], *o[BRANCHES]; /* (C), (beta), (C) */

@@ -33,6 +33,7 @@ struct pack {
     dnnl_primitive_t reorder; /* from `plain` to the slot's layout; NULL: fill writes the slot */
     float *plain;             /* `count` floats in PyTorch's layout; NULL: param's own values */
     dnnl_memory_t source, target;
+    uint32_t version; /* of the parameters it was last filled from */
 };
 
 /* ---- oneDNN ---- */
@@ -99,6 +100,8 @@ int plan_add_primitive(struct plan *plan, dnnl_primitive_desc_t pd, int count, c
 int plan_pack(struct plan *plan, int node, int param, const dnnl_memory_desc_t *plain_md,
               const dnnl_memory_desc_t *packed_md,
               int (*fill)(struct plan *, struct pack *, struct error *), struct error *err);
+/* Whether a step may change the node's first parameter under this plan's eyes. */
+bool node_frozen(const struct plan *plan, int node);
 /* Values, gradient of a node's parameter; NULL where it has none or it is not to be trained. */
 const float *node_param(const struct plan *plan, int node, int which);
 float *node_param_grad(const struct plan *plan, int node, int which);

@@ -92,7 +92,7 @@ static bool is_reference(dnnl_primitive_desc_t pd)
     return name && (strncmp(name, "ref", 3) == 0 || strncmp(name, "gemm:ref", 8) == 0);
 }
 
-int conv_forward_desc(struct plan *plan, const struct conv_shape *c, int source,
+int conv_forward_desc(struct plan *plan, const struct conv_shape *c, int source, bool frozen,
                       dnnl_primitive_desc_t *pd, struct error *err)
 {
     /* Grouped convolutions gain less from a layout of their own than two reorders cost. */
@@ -101,7 +101,8 @@ int conv_forward_desc(struct plan *plan, const struct conv_shape *c, int source,
         {dnnl_convolution_direct, plan_md(plan, source)},
         {dnnl_convolution_direct, NULL},
     };
-    const bool allowed[] = {winograd_pays(c), c->groups > 1, true};
+    /* Transforming a filter takes longer than one use of it saves: only weights that stay. */
+    const bool allowed[] = {frozen && winograd_pays(c), c->groups > 1, true};
     bool inference = plan_inference(plan);
     for (int i = 0; i < 3; i++) {
         if (!allowed[i] || make_forward(plan, c, &candidates[i], inference, pd, err) != 0)
@@ -239,7 +240,7 @@ static int conv_forward(struct plan *plan, int index, struct error *err)
     struct conv_shape c = describe(plan, index);
     dnnl_primitive_desc_t pd;
     int x = plan_value(plan, node->input[0]);
-    if (conv_forward_desc(plan, &c, x, &pd, err) != 0)
+    if (conv_forward_desc(plan, &c, x, node_frozen(plan, index), &pd, err) != 0)
         return -1;
     const dnnl_memory_desc_t src = *dnnl_primitive_desc_query_md(pd, dnnl_query_src_md, 0);
     const dnnl_memory_desc_t wei = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);

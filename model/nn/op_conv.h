@@ -13,8 +13,9 @@ struct conv_shape {
 /* PyTorch's weight layout for this convolution. */
 dnnl_memory_desc_t conv_plain_weight(const struct conv_shape *c);
 
-/* Chooses algorithm and layouts for a source that now lies in slot `source`. */
-int conv_forward_desc(struct plan *plan, const struct conv_shape *c, int source,
+/* Chooses algorithm and layouts for a source that now lies in slot `source`; `frozen`: the weights
+ * do not change from run to run. */
+int conv_forward_desc(struct plan *plan, const struct conv_shape *c, int source, bool frozen,
                       dnnl_primitive_desc_t *pd, struct error *err);
 
 /* Appends the step that computes the input's gradient from `grad`; its slot through *out. */

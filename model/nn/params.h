@@ -31,9 +31,10 @@ struct param {
     int rank;
     int64_t dim[4];
     int64_t count;
-    float *value; /* count floats; NULL until provided */
-    float *grad;  /* count floats; NULL unless params_enable_grad ran */
-    bool owned;   /* value was allocated here; otherwise it lies in the mapped file */
+    float *value;     /* count floats; NULL until provided */
+    float *grad;      /* count floats; NULL unless params_enable_grad ran */
+    uint32_t version; /* changes with the values: whoever writes them adds one */
+    bool owned;       /* value was allocated here; otherwise it lies in the mapped file */
 };
 
 struct params;

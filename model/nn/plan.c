@@ -107,15 +107,25 @@ const float *node_param(const struct plan *plan, int node, int which)
     return index < 0 ? NULL : params_peek(plan->graph->params, index)->value;
 }
 
+static enum param_fate fate(const struct plan *plan, int param)
+{
+    const struct plan_options *options = &plan->options;
+    if (options->fate)
+        return options->fate(params_peek(plan->graph->params, param)->name, options->context);
+    return options->flags & PLAN_GRAD_PARAMS ? PARAM_TRAINS : PARAM_FIXED;
+}
+
 float *node_param_grad(const struct plan *plan, int node, int which)
 {
     int index = plan->nodes[node].param[which];
-    if (index < 0 || !(plan->options.flags & PLAN_GRAD_PARAMS))
+    if (index < 0 || !(plan->options.flags & PLAN_GRAD_PARAMS) || fate(plan, index) != PARAM_TRAINS)
         return NULL;
-    struct param *param = params_at(plan->graph->params, index);
-    if (plan->options.trains && !plan->options.trains(param->name, plan->options.context))
-        return NULL;
-    return param->grad;
+    return params_at(plan->graph->params, index)->grad;
+}
+
+bool node_frozen(const struct plan *plan, int node)
+{
+    return fate(plan, plan->nodes[node].param[0]) == PARAM_FIXED;
 }
 
 /* ---- slots, steps, packs ---- */
@@ -293,8 +303,22 @@ int plan_copy(struct plan *plan, int slot, struct error *err)
     return copy < 0 || add_reorder(plan, slot, copy, false, err) != 0 ? -1 : copy;
 }
 
+/* Sum over everything a pack may read: it only ever grows. */
+static uint32_t versions_of(const struct plan *plan, int node)
+{
+    const struct params *params = plan->graph->params;
+    const int nodes[] = {node, plan->nodes[node].folded_norm, plan->nodes[node].composed};
+    uint32_t sum = 0;
+    for (size_t i = 0; i < sizeof nodes / sizeof *nodes; i++)
+        for (int k = 0; nodes[i] >= 0 && k < NODE_PARAMS; k++)
+            if (plan->nodes[nodes[i]].param[k] >= 0)
+                sum += params_peek(params, plan->nodes[nodes[i]].param[k])->version;
+    return sum;
+}
+
 static int run_pack(struct plan *plan, struct pack *pack, struct error *err)
 {
+    pack->version = versions_of(plan, pack->node);
     if (pack->fill && pack->fill(plan, pack, err) != 0)
         return -1;
     if (!pack->reorder)
@@ -363,7 +387,8 @@ void plan_free_pack(const struct plan *plan, struct pack *pack)
 int plan_refresh(struct plan *plan, struct error *err)
 {
     for (int i = 0; i < plan->packs_count; i++)
-        if (run_pack(plan, &plan->packs[i], err) != 0)
+        if (plan->packs[i].version != versions_of(plan, plan->packs[i].node) &&
+            run_pack(plan, &plan->packs[i], err) != 0)
             return -1;
     return dnn_check(dnnl_stream_wait(plan->stream), "packing weights", err);
 }
@@ -628,7 +653,7 @@ int plan_compile(struct plan **out, const struct graph *graph, const struct plan
         TRY(compile_backward(plan, outputs, outputs_count, err));
     TRY(place_buffers(plan, err));
     TRY(dnn_check(dnnl_stream_wait(plan->stream), "packing weights", err));
-    if (plan_inference(plan)) { /* the weights will not change: what packing needed can go */
+    if (plan_inference(plan) && !plan->options.fate) { /* nothing will be packed again */
         for (int i = 0; i < plan->packs_count; i++)
             plan_free_pack(plan, &plan->packs[i]);
         plan->packs_count = 0;

@@ -26,12 +26,19 @@ struct plan_output {
     enum layout layout; /* in which run_value() shows it */
 };
 
+/* What happens to a parameter while the plan lives. */
+enum param_fate {
+    PARAM_FIXED,   /* nothing: it may be packed in ways that take long */
+    PARAM_CHANGES, /* somebody else changes it and calls plan_refresh() */
+    PARAM_TRAINS,  /* the same, and this plan computes its gradient under PLAN_GRAD_PARAMS */
+};
+
 struct plan_options {
     int batch;
     unsigned flags;
-    /* Which parameters get gradients under PLAN_GRAD_PARAMS; NULL = all that have a grad. */
-    bool (*trains)(const char *name, void *context);
-    void *context;
+    /* NULL: PARAM_TRAINS under PLAN_GRAD_PARAMS, else PARAM_FIXED for all. */
+    enum param_fate (*fate)(const char *name, const void *context);
+    const void *context;
 };
 
 struct plan;
@@ -42,7 +49,7 @@ int plan_compile(struct plan **out, const struct graph *graph, const struct plan
                  int outputs_count, const struct plan_options *options, struct error *err);
 void plan_free(struct plan *plan); /* after its runs are closed; NULL is fine */
 
-/* Packs the weights again after an optimizer step changed the parameters. */
+/* Packs again the weights whose parameters changed (param.version) since they were packed. */
 int plan_refresh(struct plan *plan, struct error *err);
 
 /* Bytes of working memory one run needs besides its inputs and outputs. */

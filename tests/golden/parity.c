@@ -390,7 +390,7 @@ static int run_record(const char *path, const char *name, int *checks)
     struct bench *bench = NULL;
     TRY(safetensors_open(&r.file, path, &err));
     TRY(parity_network(&network, r.file, &err));
-    TRY(detector_compile(&detector, network, true, &err));
+    TRY(detector_compile(&detector, network, DETECT_INSPECT, NULL, NULL, &err));
     TRY(bench_open(&bench, detector, &err));
     TRY(stage_by_stage(&r, bench, &err));
     TRY(end_to_end(&r, bench, &err));
