@@ -231,8 +231,8 @@ int dataset_open_segmentation(struct dataset *out, const char *folder,
     *out = (struct dataset){.max_pixels = options != NULL ? options->max_pixels : 0};
     if (imgs == NULL || masks == NULL)
         goto done;
-    TRY(names_read(&images, imgs, err));
-    TRY(names_read(&maps, masks, err));
+    if (names_read(&images, imgs, err) != 0 || names_read(&maps, masks, err) != 0)
+        TRY(error_prefix(err, "segmentation data are FOLDER/imgs and FOLDER/masks"));
     size_t i = 0, k = 0;
     while (i < images.count || k < maps.count) {
         int order = i == images.count ? 1
@@ -381,6 +381,8 @@ int dataset_check(struct dataset *dataset, void (*progress)(void *context, size_
         if (progress != NULL && omp_get_thread_num() == 0)
             progress(context, now, all);
     }
+    if (progress != NULL)
+        progress(context, all, all);
     for (size_t i = 0; i < all; i++) {
         struct sample *s = &dataset->samples[i];
         if (!bad[i]) {

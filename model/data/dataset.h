@@ -79,7 +79,8 @@ int dataset_open_classification(struct dataset *out, const char *folder,
 /*
  * Decodes every file: unreadable PNGs, sizes that differ, labels above DATASET_MAX_LABEL, maps
  * without any label, images of one value, boxes outside the image. `progress` (may be NULL) is
- * called now and then from this thread. Only ERR_MEMORY is an error; bad files are problems.
+ * called now and then from this thread, the last time with done == all. Only ERR_MEMORY is an
+ * error; bad files are problems.
  */
 int dataset_check(struct dataset *dataset, void (*progress)(void *context, size_t done, size_t all),
                   void *context, struct error *err);
