@@ -2,10 +2,12 @@
  * Compares the core with recorded outputs of the reference implementation, stage by stage (every
  * stage fed with the record's own input) and end to end.
  *
- *   parity FOLDER      runs every infer_*.safetensors in it
+ *   parity FOLDER      runs every infer_*.safetensors and train_*.safetensors in it
  *
  * One line per stage: the largest deviation relative to the tensor's largest magnitude, or how a
- * discrete choice compares. Exits 1 if one misses its tolerance, 2 if there was nothing to run.
+ * discrete choice compares. A tensor may be absent only where the record's metadata say
+ * "tensors": "reduced"; its line then says so. Exits 1 if one misses its tolerance, 2 if there was
+ * nothing to run.
  */
 #include <dirent.h>
 #include <math.h>
@@ -27,6 +29,7 @@ static const double STAGE = 1e-3, WHOLE = 5e-3, BOX_PIXELS = 0.05;
 struct record {
     struct safetensors *file;
     const char *name;
+    bool reduced; /* may lack tensors */
     int failures, checks;
 };
 
@@ -70,6 +73,16 @@ static void line(struct record *r, const char *mode, const char *stage, bool goo
            limit, good ? "ok" : "FAIL");
 }
 
+/* True where the record may, and does, lack this tensor. */
+static bool left_out(const struct record *r, const char *mode, const char *stage,
+                     const char *tensor)
+{
+    if (!r->reduced || safetensors_find(r->file, tensor))
+        return false;
+    printf("%-34s %-6s %-20s %-22s not in this record\n", r->name, mode, stage, tensor);
+    return true;
+}
+
 static double relative(const float *ours, const float *theirs, int64_t count)
 {
     double largest = 0, deviation = 0;
@@ -86,6 +99,8 @@ static double relative(const float *ours, const float *theirs, int64_t count)
 static void compare(struct record *r, const char *mode, const char *stage, const float *ours,
                     const char *tensor, int64_t count, double limit)
 {
+    if (left_out(r, mode, stage, tensor))
+        return;
     float *theirs = floats(r, tensor);
     double d = relative(ours, theirs, count);
     line(r, mode, stage, d <= limit, tensor, d, limit);
@@ -147,6 +162,17 @@ static void compare_found(struct record *r, const char *mode, const char *stage,
     free(labels);
     free(scores);
     free(found);
+}
+
+/* Which regions repeat others; a record that does not say has none that do. */
+static void compare_padding(struct record *r, const char *mode, const struct bench *b)
+{
+    const struct tensor_view *padded = safetensors_find(r->file, "roi_padded");
+    int unlike = 0;
+    for (int i = 0; i < b->regions_count; i++)
+        unlike += b->padded[i] !=
+                  (padded && i < padded->elements && ((const uint8_t *)padded->data)[i] != 0);
+    line(r, mode, "regions", unlike == 0, "roi_padded", unlike, 0);
 }
 
 static void compare_masks(struct record *r, const char *mode, struct bench *b, double limit)
@@ -237,6 +263,25 @@ static void feed_transposed(const struct record *r, float *to, const char *tenso
     free(from);
 }
 
+/* The record's slice, standardised and fitted into the network's input. */
+static int feed_image(const struct record *r, struct bench *b, struct error *err)
+{
+    const struct tensor_view *u8 = need(r, "image_u8");
+    struct placement placement;
+    struct image image;
+    if (!u8 || u8->rank != 2)
+        return error_set(err, ERR_BAD_DATA, "the record has no image");
+    if (image_alloc(&image, (int)u8->shape[1], (int)u8->shape[0], err) != 0)
+        return -1;
+    for (int64_t i = 0; i < u8->elements; i++)
+        image.pixels[i] = (float)((const uint8_t *)u8->data)[i] / 255;
+    int rc = normalize_slice(b->image, DETECTOR_SIDE, &placement, &image, err);
+    b->width = (float)placement.width;
+    b->height = (float)placement.height;
+    image_free(&image);
+    return rc;
+}
+
 static void feed_boxes(const struct record *r, struct bench *b)
 {
     float *boxes = floats(r, "proposals");
@@ -256,7 +301,9 @@ static int stage_by_stage(struct record *r, struct bench *b, struct error *err)
     float threshold = n->config.box_score_thresh;
     const char *mode = "stage";
 
-    feed(r, b->image, "input", (int64_t)DETECTOR_SIDE * DETECTOR_SIDE);
+    TRY(feed_image(r, b, err));
+    if (!left_out(r, mode, "backbone", "input"))
+        feed(r, b->image, "input", (int64_t)DETECTOR_SIDE * DETECTOR_SIDE);
     TRY(detect_features(b, err));
     compare_transposed(r, mode, "backbone", b->features, "features", channels, cells, STAGE);
 
@@ -296,6 +343,9 @@ static int stage_by_stage(struct record *r, struct bench *b, struct error *err)
     feed(r, b->deltas[1], "cls_box_deltas", 16 * count);
     detect_regions(b);
     compare_found(r, mode, "regions", b->regions, b->regions_count, "roi", STAGE);
+    compare_padding(r, mode, b);
+    if (rows(r, "roi_boxes") == 0)
+        return 0; /* no evidence, nothing to classify */
     TRY(detect_evidence(b, err));
     compare_region_features(r, mode, b, STAGE);
     compare(r, mode, "evidence", b->vectors, "roi_vectors", beta * channels, STAGE);
@@ -343,13 +393,7 @@ static int end_to_end(struct record *r, struct bench *b, struct error *err)
     const int64_t cells = 16 * 16, channels = n->config.out_channels;
     const int64_t anchors = network_anchors(n), beta = n->config.beta;
     const char *mode = "whole";
-    const struct tensor_view *u8 = need(r, "image_u8");
-    struct image image = {.width = DETECTOR_SIDE, .height = DETECTOR_SIDE, .bit_depth = 8};
-    struct placement placement;
-    image.pixels = malloc((size_t)u8->elements * sizeof(float));
-    for (int64_t i = 0; i < u8->elements; i++)
-        image.pixels[i] = (float)((const uint8_t *)u8->data)[i] / 255;
-    TRY(normalize_slice(b->image, DETECTOR_SIDE, &placement, &image, err));
+    TRY(feed_image(r, b, err));
     compare(r, mode, "normalize", b->image, "input", (int64_t)DETECTOR_SIDE * DETECTOR_SIDE, STAGE);
     TRY(detect_features(b, err));
     compare_transposed(r, mode, "backbone", b->features, "features", channels, cells, WHOLE);
@@ -365,6 +409,9 @@ static int end_to_end(struct record *r, struct bench *b, struct error *err)
     compare_masks(r, mode, b, WHOLE);
     detect_regions(b);
     compare_found(r, mode, "regions", b->regions, b->regions_count, "roi", WHOLE);
+    compare_padding(r, mode, b);
+    if (rows(r, "roi_boxes") == 0)
+        return 0;
     TRY(detect_evidence(b, err));
     compare_region_features(r, mode, b, WHOLE);
     compare(r, mode, "evidence", b->vectors, "roi_vectors", beta * channels, WHOLE);
@@ -376,7 +423,6 @@ static int end_to_end(struct record *r, struct bench *b, struct error *err)
     TRY(detect_classes(b, err));
     compare_classes(r, mode, b, WHOLE);
 done:
-    image_free(&image);
     return rc;
 }
 
@@ -389,6 +435,8 @@ static int run_record(const char *path, const char *name, int *checks)
     struct detector *detector = NULL;
     struct bench *bench = NULL;
     TRY(safetensors_open(&r.file, path, &err));
+    const char *tensors = safetensors_metadata(r.file, "tensors");
+    r.reduced = tensors && strcmp(tensors, "reduced") == 0;
     TRY(parity_network(&network, r.file, &err));
     TRY(detector_compile(&detector, network, DETECT_INSPECT, NULL, NULL, &err));
     TRY(bench_open(&bench, detector, &err));
@@ -423,18 +471,20 @@ int main(int argc, char **argv)
         size_t length = strlen(name);
         static const char suffix[] = ".safetensors";
         char path[4096];
-        bool ours = strncmp(name, "infer_", 6) == 0 && length > sizeof suffix - 1 &&
-                    strcmp(name + length - (sizeof suffix - 1), suffix) == 0;
+        bool file =
+            length > sizeof suffix - 1 && strcmp(name + length - (sizeof suffix - 1), suffix) == 0;
+        bool infer = file && strncmp(name, "infer_", 6) == 0;
+        bool train = file && strncmp(name, "train_", 6) == 0;
         snprintf(path, sizeof path, "%s/%s", argv[1], name);
-        if (ours) {
+        if (infer || train) {
             ran++;
-            failed += run_record(path, name, &checks);
+            failed += infer ? run_record(path, name, &checks) : parity_train(path, name, &checks);
         }
         free(entries[i]);
     }
     free(entries);
     if (!ran)
-        fprintf(stderr, "no infer_*.safetensors in %s\n", argv[1]);
+        fprintf(stderr, "no infer_*.safetensors or train_*.safetensors in %s\n", argv[1]);
     printf("%d of %d records agree (%d checks)\n", ran - failed, ran, checks);
     return !ran ? 2 : failed ? 1 : 0;
 }
