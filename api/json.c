@@ -15,7 +15,10 @@
  * the object around it then becomes NULL too, so one check at the end is enough.
  */
 
-enum { DUMP_FLAGS = JSON_COMPACT | JSON_REAL_PRECISION(9) };
+enum {
+    DUMP_FLAGS = JSON_COMPACT | JSON_REAL_PRECISION(9),
+    MAX_DOCUMENT = 1 << 30, /* bytes */
+};
 
 /* ---- numbers and texts ---- */
 
@@ -67,16 +70,34 @@ static json_t *outside_text(const char *text)
     return string;
 }
 
+struct sink {
+    struct buffer buffer;
+    bool failed;
+};
+
+/* The library does not always pass a failure on, so it is kept here. */
+static int put_text(const char *text, size_t length, void *context)
+{
+    struct sink *sink = context;
+    if (sink->failed || buffer_append(&sink->buffer, text, length, NULL) != 0)
+        sink->failed = true;
+    return sink->failed ? -1 : 0;
+}
+
+/* Writes a value, which it takes. */
 static int dump(char **text, size_t *length, json_t *root, size_t flags, struct error *err)
 {
-    *text = root ? json_dumps(root, flags) : NULL;
+    struct sink sink = {.failed = false};
+    buffer_init(&sink.buffer, MAX_DOCUMENT);
+    bool written = root && json_dump_callback(root, put_text, &sink, flags) == 0 && !sink.failed;
     json_decref(root);
-    if (!*text)
-        return error_set(err, ERR_INTERNAL,
-                         "a document could not be written: out of memory, or a number is not "
-                         "finite");
-    *length = strlen(*text);
-    return 0;
+    if (written)
+        *text = (char *)buffer_take(&sink.buffer, length);
+    buffer_free(&sink.buffer);
+    return written ? 0
+                   : error_set(err, ERR_INTERNAL,
+                               "a document could not be written: out of memory, or a number is "
+                               "not finite");
 }
 
 /* ---- a slice ---- */

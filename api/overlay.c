@@ -174,12 +174,39 @@ static struct rectangle enlarged(const struct drawing *d, const struct box *box)
     return r;
 }
 
-static void draw_detections(struct drawing *d)
+/* The distinct regions with the most attention, best first; how many there are. */
+static int choose_regions(int chosen[MAX_REGIONS], const struct prediction *p)
+{
+    int count = 0;
+    for (int i = 0; i < p->regions_count; i++) {
+        if (p->regions[i].padded)
+            continue;
+        int at = count < MAX_REGIONS ? count++ : MAX_REGIONS;
+        for (; at > 0; at--) {
+            int before = chosen[at - 1];
+            if (p->regions[before].attention_for >= p->regions[i].attention_for)
+                break;
+            if (at < MAX_REGIONS)
+                chosen[at] = before;
+        }
+        if (at < MAX_REGIONS)
+            chosen[at] = i;
+    }
+    return count;
+}
+
+/* Frames first, so that no label is crossed by one. */
+static void draw_findings(struct drawing *d)
 {
     const struct prediction *p = d->slice->prediction;
+    int regions[MAX_REGIONS];
+    int regions_count = d->options->explain ? choose_regions(regions, p) : 0;
     char text[48];
-    /* Frames first, so that no label is crossed by one; the best drawn last, on top. */
-    for (int i = p->detections_count - 1; i >= 0; i--) {
+    for (int i = 0; i < regions_count; i++) {
+        struct rectangle r = enlarged(d, &p->regions[regions[i]].box);
+        canvas_frame(&d->canvas, r.x0, r.y0, r.x1, r.y1, d->text, 4 * d->text, attended);
+    }
+    for (int i = p->detections_count - 1; i >= 0; i--) { /* the best on top */
         struct rectangle r = enlarged(d, &p->detections[i].box);
         canvas_frame(&d->canvas, r.x0, r.y0, r.x1, r.y1, d->text, 0,
                      style_of(p->detections[i].label)->colour);
@@ -190,26 +217,10 @@ static void draw_detections(struct drawing *d)
         snprintf(text, sizeof text, "%s %.2f", style->label, (double)p->detections[i].score);
         draw_tag(d, &r, style->colour, text);
     }
-}
-
-/* The distinct regions with the most attention, dashed. */
-static void draw_regions(struct drawing *d)
-{
-    const struct prediction *p = d->slice->prediction;
-    bool drawn[MODEL_MAX_REGIONS] = {false};
-    for (int n = 0; n < MAX_REGIONS; n++) {
-        int best = -1;
-        for (int i = 0; i < p->regions_count; i++)
-            if (!drawn[i] && !p->regions[i].padded &&
-                (best < 0 || p->regions[i].attention_for > p->regions[best].attention_for))
-                best = i;
-        if (best < 0)
-            return;
-        drawn[best] = true;
-        char text[48];
-        struct rectangle r = enlarged(d, &p->regions[best].box);
-        canvas_frame(&d->canvas, r.x0, r.y0, r.x1, r.y1, d->text, 4 * d->text, attended);
-        snprintf(text, sizeof text, "#%d %.2f", best + 1, (double)p->regions[best].attention_for);
+    for (int i = 0; i < regions_count; i++) {
+        const struct region *region = &p->regions[regions[i]];
+        struct rectangle r = enlarged(d, &region->box);
+        snprintf(text, sizeof text, "#%d %.2f", regions[i] + 1, (double)region->attention_for);
         draw_tag(d, &r, attended, text);
     }
 }
@@ -272,9 +283,7 @@ int overlay_png(uint8_t **out, size_t *length, struct slice *slice, struct slice
     TRY(canvas_init(&d->canvas, p->width * d->scale, d->bottom + strip_height(d), err));
     draw_slice(d);
     slice_masks(slice, worker, &burden, draw_mask, d);
-    draw_detections(d);
-    if (options->explain)
-        draw_regions(d);
+    draw_findings(d);
     draw_strip(d);
     rc = image_write_png(out, length, d->canvas.pixels, d->canvas.width, d->canvas.height, 3, err);
 done:

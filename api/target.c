@@ -1,6 +1,7 @@
 #include "api/target.h"
 
 #include <string.h>
+#include <strings.h>
 
 static int hex_digit(char c)
 {
@@ -38,6 +39,14 @@ int percent_decode(char *out, size_t size, const char *text, size_t length, bool
 
 int target_path(char out[TARGET_PATH_SIZE], const char *target)
 {
+    size_t scheme = strncasecmp(target, "http://", 7) == 0    ? 7
+                    : strncasecmp(target, "https://", 8) == 0 ? 8
+                                                              : 0;
+    if (scheme) {
+        target += scheme + strcspn(target + scheme, "/?#");
+        if (*target != '/')
+            target = "/";
+    }
     return percent_decode(out, TARGET_PATH_SIZE, target, strcspn(target, "?#"), false);
 }
 

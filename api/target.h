@@ -18,7 +18,10 @@ enum {
  */
 int percent_decode(char *out, size_t size, const char *text, size_t length, bool form);
 
-/* Decodes the path of a target (everything before '?'). -1 as above. */
+/*
+ * Decodes the path of a target (everything before '?'); of an absolute one (http://host/path) the
+ * part after the host. -1 as above.
+ */
 int target_path(char out[TARGET_PATH_SIZE], const char *target);
 
 /* The query of a target, without '?'; "" when it has none. */

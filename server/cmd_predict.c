@@ -156,7 +156,10 @@ static int predict_files(int count, char **files, struct local *local,
     for (int i = 0; i < count; i++) {
         if (predict_file(files[i], &local->worker, options, settings, &err) != 0) {
             progress_end(&progress);
-            fprintf(stderr, "oneshot predict: %s: %s\n", files[i], err.text);
+            if (err.code == ERR_IO) /* names the file itself */
+                fprintf(stderr, "oneshot predict: %s\n", err.text);
+            else
+                fprintf(stderr, "oneshot predict: %s: %s\n", files[i], err.text);
             failed++;
         }
         progress_set(&progress, i + 1);

@@ -42,6 +42,7 @@ static const char *header_of(void *context, const char *name)
 
 struct framing {
     int lengths, codings;
+    bool spaced; /* a name has a space in or behind it, which proxies read in two ways */
     const char *length;
     const char *coding;
 };
@@ -51,6 +52,7 @@ static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const 
 {
     struct framing *framing = context;
     (void)kind;
+    framing->spaced |= strpbrk(name, " \t") != NULL;
     if (strcasecmp(name, "Content-Length") == 0) {
         framing->lengths++;
         framing->length = value;
@@ -70,7 +72,7 @@ static bool read_framing(struct request_body *body, struct MHD_Connection *conne
     struct framing f = {0};
     MHD_get_connection_values(connection, MHD_HEADER_KIND, see_header, &f);
     *body = (struct request_body){.length = -1, .chunked = f.codings > 0};
-    if (f.lengths > 1 || f.codings > 1 || (f.lengths && f.codings))
+    if (f.spaced || f.lengths > 1 || f.codings > 1 || (f.lengths && f.codings))
         return false;
     if (f.coding)
         return strcasecmp(f.coding, "chunked") == 0;
@@ -130,7 +132,8 @@ static enum MHD_Result begin(struct request_state *state, const char *method)
         ticket_begin(ticket, &request, &body);
     } else {
         problem_set(&problem, PROBLEM_BAD_REQUEST,
-                    "Content-Length and Transfer-Encoding do not say clearly where the body ends.");
+                    "The headers do not say clearly where the body ends: one Content-Length, or "
+                    "Transfer-Encoding: chunked, and no space before a colon.");
         ticket_fail(ticket, &problem);
         ticket->exchange.response.close = true;
     }

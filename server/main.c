@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "server/cmd_convert.h"
 #include "server/commands.h"
 
 static const struct {
@@ -15,6 +16,9 @@ static const struct {
     {"healthcheck", cmd_healthcheck, "ask a running service whether it is ready"},
     {"info", cmd_info, "describe the model"},
     {"selftest", cmd_selftest, "check that the model works on this machine"},
+#ifndef ONESHOT_FAKE_MODEL /* these need the model itself, not only model.h */
+    {"convert", cmd_convert, "make a weight file from a PyTorch checkpoint"},
+#endif
 };
 
 static void print_usage(FILE *out)

@@ -118,9 +118,12 @@ void session_close(struct session *session)
 int64_t detection_paste(const struct detection *d, int width, int height, uint8_t *plane,
                         struct mask_window *window)
 {
+    float w = (float)width, h = (float)height;
+    *window = (struct mask_window){0};
+    if (!(d->box.x0 < w && d->box.y0 < h && d->box.x1 > 0 && d->box.y1 > 0))
+        return 0; /* off the plane, or not a number */
     *window = (struct mask_window){(int)fmaxf(d->box.x0, 0), (int)fmaxf(d->box.y0, 0),
-                                   (int)fminf(d->box.x1, (float)width),
-                                   (int)fminf(d->box.y1, (float)height)};
+                                   (int)fminf(d->box.x1, w), (int)fminf(d->box.y1, h)};
     float sx = MODEL_MASK_SIDE / fmaxf(d->box.x1 - d->box.x0, 1);
     float sy = MODEL_MASK_SIDE / fmaxf(d->box.y1 - d->box.y0, 1);
     int64_t area = 0;
