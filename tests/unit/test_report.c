@@ -1,0 +1,806 @@
+/*
+ * model/eval: the report as JSON and HTML, and the training log it draws.
+ *
+ * Called with a path it also writes the sample page there, for looking at.
+ */
+#include <check.h>
+#include <ctype.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/base/rng.h"
+#include "model/data/image.h"
+#include "model/eval/report.h"
+#include "model/eval/report_parts.h"
+#include "tests/unit/failing_malloc.h"
+
+/* ---- a sample: invented images, measured by the real code ---- */
+
+enum { IMAGES = 600, SLICES = 40, SIDE = 96, PICTURES = 4, SOURCES = 2 };
+
+static const char *const source_names[SOURCES] = {"Clinic <A> & \"partners\"", "Second source"};
+
+struct sample {
+    struct eval_results results;
+    struct eval_source sources[SOURCES];
+    struct eval_picture best[PICTURES], worst[PICTURES];
+    struct training_log log;
+};
+
+static void invent_classification(struct sample *sample)
+{
+    static int8_t labels[IMAGES][3];
+    static float probabilities[IMAGES][3];
+    static int8_t predicted[IMAGES];
+    static int32_t patients[IMAGES];
+    struct rng rng;
+    struct error err;
+    struct bootstrap_options options = bootstrap_defaults();
+    options.resamples = 200;
+    rng_seed(&rng, 8);
+    for (int i = 0; i < IMAGES; i++) {
+        int truth = (int)rng_below(&rng, 20);
+        truth = truth < 9 ? 0 : truth < 16 ? 1 : 2;
+        predicted[i] = 0;
+        for (int c = 0; c < 3; c++) {
+            labels[i][c] = truth == c;
+            float logit = (truth == c ? 2.2f : -2.2f) + 1.6f * rng_normal(&rng);
+            probabilities[i][c] = 1 / (1 + expf(-logit));
+            if (probabilities[i][c] > probabilities[i][predicted[i]])
+                predicted[i] = (int8_t)c;
+        }
+        if (i % 10 == 9 && truth != 2)
+            labels[i][0] = labels[i][1] = -1;
+        patients[i] = i / 12;
+    }
+    struct classification_input input = {
+        .images = IMAGES,
+        .labels = (const int8_t(*)[3])labels,
+        .probabilities = (const float(*)[3])probabilities,
+        .predicted = predicted,
+        .groups = patients,
+    };
+    ck_assert_int_eq(
+        classification_measure(&sample->results.classification, &input, &options, &err), 0);
+    sample->results.has_classification = true;
+    for (int s = 0; s < SOURCES; s++) {
+        input.images = IMAGES / SOURCES;
+        input.labels = (const int8_t(*)[3])(labels + s * IMAGES / SOURCES);
+        input.probabilities = (const float(*)[3])(probabilities + s * IMAGES / SOURCES);
+        input.predicted = predicted + s * IMAGES / SOURCES;
+        input.groups = NULL;
+        ck_assert_int_eq(
+            classification_measure(&sample->sources[s].classification, &input, &options, &err), 0);
+        sample->sources[s].has_classification = true;
+    }
+}
+
+/* A slice's label map: two ellipses of lung, a patch of GGO, sometimes one of consolidation. */
+static void draw_map(uint8_t *map, int i, double shift)
+{
+    for (int y = 0; y < SIDE; y++) {
+        for (int x = 0; x < SIDE; x++) {
+            double u = (x + shift) / SIDE - 0.5;
+            double v = (y - shift) / SIDE - 0.5;
+            double lung = pow((fabs(u) - 0.22) / 0.14, 2) + pow(v / 0.34, 2);
+            double patch = pow((u - 0.22) / (0.05 + 0.002 * i), 2) + pow((v - 0.1) / 0.09, 2);
+            double dense = pow((u + 0.24) / 0.05, 2) + pow((v - 0.15) / 0.05, 2);
+            uint8_t label = lung < 1;
+            label = patch < 1 ? 2 : label;
+            label = i % 3 == 0 && dense < 1 ? 3 : label;
+            map[y * SIDE + x] = label;
+        }
+    }
+}
+
+static void match_maps(struct ap_image *out, const uint8_t *truth, const uint8_t *found, int i)
+{
+    struct error err;
+    struct bitmask masks[2][3];
+    struct ap_truth t[3];
+    struct ap_prediction p[3];
+    int truths = 0;
+    int predictions = 0;
+    for (int c = 0; c < 3; c++) {
+        ck_assert_int_eq(
+            bitmask_pack_label(&masks[0][c], truth, (uint8_t)(c + 1), SIDE, SIDE, &err), 0);
+        ck_assert_int_eq(
+            bitmask_pack_label(&masks[1][c], found, (uint8_t)(c + 1), SIDE, SIDE, &err), 0);
+        if (masks[0][c].area > 30)
+            t[truths++] = (struct ap_truth){c + 1, &masks[0][c]};
+        if (masks[1][c].area > 30)
+            p[predictions++] = (struct ap_prediction){
+                c + 1, 0.5f + 0.01f * (float)((i * 7 + c) % 40), &masks[1][c]};
+    }
+    ck_assert_int_eq(ap_match(out, t, truths, p, predictions, &err), 0);
+    for (int k = 0; k < 6; k++)
+        bitmask_free(&masks[k / 3][k % 3]);
+}
+
+static void invent_segmentation(struct sample *sample)
+{
+    static uint8_t truth[SIDE * SIDE];
+    static uint8_t found[SIDE * SIDE];
+    static struct segmentation_counts counts[SLICES];
+    struct error err;
+    struct ap_evaluation *evaluation;
+    struct bootstrap_options options = bootstrap_defaults();
+    options.resamples = 200;
+    ck_assert_int_eq(ap_open(&evaluation, &err), 0);
+    for (int i = 0; i < SLICES; i++) {
+        struct ap_image image;
+        draw_map(truth, i, 0);
+        draw_map(found, i, i % 7);
+        ck_assert_int_eq(segmentation_count(&counts[i], truth, found, sizeof truth, &err), 0);
+        match_maps(&image, truth, found, i);
+        ck_assert_int_eq(ap_add(evaluation, &image, &err), 0);
+    }
+    struct eval_results *r = &sample->results;
+    ck_assert_int_eq(segmentation_measure(&r->segmentation, counts, SLICES, NULL, &options, &err),
+                     0);
+    ck_assert_int_eq(ap_measure(&r->detection, evaluation, NULL, &options, &err), 0);
+    ap_close(evaluation);
+    r->has_segmentation = true;
+    sample->sources[1].has_segmentation = true;
+    sample->sources[1].segmentation = r->segmentation;
+    sample->sources[1].detection = r->detection;
+}
+
+static void invent_pictures(struct sample *sample)
+{
+    static uint8_t map[SIDE * SIDE];
+    static uint8_t pixels[SIDE * SIDE * 3];
+    static const uint8_t colours[4][3] = {
+        {20, 20, 24}, {60, 90, 110}, {230, 170, 40}, {220, 90, 30}};
+    static char captions[2 * PICTURES][40];
+    static char titles[2 * PICTURES][40];
+    for (int k = 0; k < 2 * PICTURES; k++) {
+        struct eval_picture *picture =
+            k < PICTURES ? &sample->best[k] : &sample->worst[k - PICTURES];
+        struct error err;
+        draw_map(map, 3 * k, 0);
+        for (int i = 0; i < SIDE * SIDE; i++)
+            memcpy(pixels + 3 * i, colours[map[i]], 3);
+        uint8_t *png;
+        ck_assert_int_eq(image_write_png(&png, &picture->length, pixels, SIDE, SIDE, 3, &err), 0);
+        picture->png = png;
+        snprintf(captions[k], sizeof captions[k], "lesions Dice 0.%02d", 95 - 9 * k);
+        snprintf(titles[k], sizeof titles[k], "slice_%02d_<b>.png", k);
+        picture->caption = captions[k];
+        picture->title = titles[k];
+    }
+    sample->results.best = sample->best;
+    sample->results.worst = sample->worst;
+    sample->results.best_count = sample->results.worst_count = PICTURES;
+}
+
+static void invent_log(struct sample *sample)
+{
+    static const char *const names[] = {"loss_seg",  "loss_cls",     "loss_objectness",
+                                        "loss_mask", "loss_box_reg", "val_dice"};
+    static const double start[] = {3.1, 0.69, 0.6, 0.7, 0.4, 0.1};
+    struct rng rng;
+    struct error err;
+    rng_seed(&rng, 4);
+    for (int i = 1; i <= 5000; i++)
+        for (int s = 0; s < 6; s++) {
+            double value = start[s] * (0.15 + 0.85 * exp(-i / 1200.0)) +
+                           0.1 * start[s] * (double)rng_normal(&rng);
+            ck_assert_int_eq(training_log_add(&sample->log, names[s], i, fabs(value), &err), 0);
+        }
+    sample->log.lines = 5000;
+    sample->log.skipped = 2;
+    sample->results.log = &sample->log;
+}
+
+static void sample_make(struct sample *sample)
+{
+    static const char *const notes[] = {
+        "One patient per class: control against pneumonia is not tested here.",
+        "Names may hold <script>alert('x')</script> & worse: \xff\xc0."};
+    memset(sample, 0, sizeof *sample);
+    sample->results = (struct eval_results){
+        .model = {.name = "oneshot-<sample>",
+                  .version = "0.1",
+                  .backbone = "resnext50_32x4d",
+                  .batch_norm = "running",
+                  .file = "sample.safetensors",
+                  .sha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+                  .trained_on = "invented images",
+                  .trained = true,
+                  .parameters = 32100000,
+                  .regions = 16,
+                  .flops = 4.1e10},
+        .setup = {.segmentation_data = "segmentation/val",
+                  .classification_data = "classification/val",
+                  .group = "patient",
+                  .score_threshold = 0.75,
+                  .max_detections = 4,
+                  .bootstrap = bootstrap_defaults()},
+        .sources = sample->sources,
+        .sources_count = SOURCES,
+        .notes = notes,
+        .notes_count = 2,
+    };
+    for (int s = 0; s < SOURCES; s++)
+        sample->sources[s].name = source_names[s];
+    invent_classification(sample);
+    invent_segmentation(sample);
+    invent_pictures(sample);
+    invent_log(sample);
+}
+
+static void sample_free(struct sample *sample)
+{
+    for (int k = 0; k < PICTURES; k++) {
+        free((void *)sample->best[k].png);
+        free((void *)sample->worst[k].png);
+    }
+    for (int s = 0; s < SOURCES; s++)
+        classification_free(&sample->sources[s].classification);
+    classification_free(&sample->results.classification);
+    training_log_free(&sample->log);
+}
+
+/* ---- looking at the page ---- */
+
+static char *write_page(const struct eval_results *results)
+{
+    struct error err;
+    struct buffer out;
+    buffer_init(&out, REPORT_MAX_BYTES);
+    ck_assert_msg(report_write_html(&out, results, &err) == 0, "%s", err.text);
+    return (char *)buffer_take(&out, NULL);
+}
+
+/* Every element is closed in order; attributes are quoted; no stray '<' or '&'. */
+static void check_markup(const char *page)
+{
+    enum { DEPTH = 64, NAME = 16 };
+    static const char *const empty[] = {"meta", "img", "br", "!DOCTYPE"};
+    char open[DEPTH][NAME];
+    int depth = 0;
+    for (const char *p = page; *p; p++) {
+        if (*p == '&')
+            ck_assert_msg(strcspn(p, ";") <= 8, "bare ampersand: %.40s", p);
+        if (*p != '<')
+            continue;
+        bool closing = p[1] == '/';
+        const char *name = p + 1 + closing;
+        char word[NAME] = {0};
+        for (int k = 0; k + 1 < NAME && (isalnum((unsigned char)name[k]) || name[k] == '!'); k++)
+            word[k] = name[k];
+        ck_assert_msg(word[0] != 0, "no element: %.40s", p);
+        const char *end = name;
+        for (bool quoted = false; *end && (quoted || *end != '>'); end++) {
+            quoted ^= *end == '"';
+            ck_assert_msg(*end != '<', "inside a tag: %.40s", p);
+        }
+        ck_assert(*end == '>');
+        bool single = end[-1] == '/';
+        for (size_t e = 0; e < sizeof empty / sizeof *empty; e++)
+            single |= strcmp(word, empty[e]) == 0;
+        if (closing) {
+            ck_assert_msg(depth > 0 && strcmp(open[depth - 1], word) == 0, "closes wrongly: %.40s",
+                          p);
+            depth--;
+        } else if (!single) {
+            ck_assert_int_lt(depth, DEPTH);
+            memcpy(open[depth++], word, NAME);
+        }
+        p = end;
+    }
+    ck_assert_int_eq(depth, 0);
+}
+
+static int count_of(const char *page, const char *word)
+{
+    int count = 0;
+    for (const char *p = page; (p = strstr(p, word)); p++)
+        count++;
+    return count;
+}
+
+START_TEST(page_is_sound_and_needs_no_network)
+{
+    struct sample sample;
+    sample_make(&sample);
+    char *page = write_page(&sample.results);
+    check_markup(page);
+    ck_assert_ptr_null(strstr(page, "http"));
+    ck_assert_ptr_null(strstr(page, "<script"));
+    ck_assert_ptr_null(strstr(page, "url("));
+    ck_assert_ptr_null(strstr(page, "<link"));
+    ck_assert_ptr_null(strstr(page, "nan"));
+    ck_assert_ptr_null(strstr(page, "inf,"));
+    ck_assert_ptr_nonnull(strstr(page, "Research use only"));
+    ck_assert_ptr_nonnull(strstr(page, "oneshot-&lt;sample&gt;"));
+    ck_assert_ptr_nonnull(strstr(page, "Clinic &lt;A&gt; &amp; &quot;partners&quot;"));
+    ck_assert_ptr_nonnull(strstr(page, "alert(&#39;x&#39;)"));
+    ck_assert_ptr_nonnull(strstr(page, "worse: \xef\xbf\xbd\xef\xbf\xbd."));
+    ck_assert_ptr_null(strstr(page, "not trained"));
+    ck_assert_int_eq(count_of(page, "data:image/png;base64,iVBORw0KGgo"), 2 * PICTURES);
+    ck_assert_int_eq(count_of(page, "role=\"img\""),
+                     8); /* three of classes, two of AP, Dice, losses */
+    free(page);
+    sample_free(&sample);
+}
+END_TEST
+
+START_TEST(same_results_same_bytes)
+{
+    char *pages[2];
+    for (int k = 0; k < 2; k++) {
+        struct sample sample;
+        sample_make(&sample);
+        pages[k] = write_page(&sample.results);
+        sample_free(&sample);
+    }
+    ck_assert(strcmp(pages[0], pages[1]) == 0);
+    free(pages[0]);
+    free(pages[1]);
+}
+END_TEST
+
+/* Numbers on the page are those of the results. */
+START_TEST(page_shows_the_figures)
+{
+    struct sample sample;
+    sample_make(&sample);
+    char *page = write_page(&sample.results);
+    const struct classification_result *c = &sample.results.classification;
+    char expected[80];
+    snprintf(expected, sizeof expected, "AUROC %.3f", c->classes[2].auroc.value);
+    ck_assert_ptr_nonnull(strstr(page, expected));
+    snprintf(expected, sizeof expected, "%.1f to %.1f", 100 * c->classes[2].sensitivity.low,
+             100 * c->classes[2].sensitivity.high);
+    ck_assert_ptr_nonnull(strstr(page, expected));
+    snprintf(expected, sizeof expected, "<b>%d</b><small>", (int)c->confusion[2][2]);
+    ck_assert_ptr_nonnull(strstr(page, expected));
+    snprintf(expected, sizeof expected, "%.3f <span class=\"ci\">%.3f–%.3f</span>",
+             sample.results.segmentation.regions[REGION_LESIONS].dice.value,
+             sample.results.segmentation.regions[REGION_LESIONS].dice.low,
+             sample.results.segmentation.regions[REGION_LESIONS].dice.high);
+    ck_assert_ptr_nonnull(strstr(page, expected));
+    free(page);
+    sample_free(&sample);
+}
+END_TEST
+
+START_TEST(nothing_measured_is_still_a_page)
+{
+    struct eval_results none = {0};
+    none.setup.bootstrap = bootstrap_defaults();
+    char *page = write_page(&none);
+    check_markup(page);
+    ck_assert_ptr_nonnull(strstr(page, "not trained"));
+    free(page);
+
+    /* and one with sections, but no images in them */
+    struct error err;
+    struct ap_evaluation *evaluation;
+    struct classification_input input = {0};
+    ck_assert_int_eq(ap_open(&evaluation, &err), 0);
+    ck_assert_int_eq(ap_measure(&none.detection, evaluation, NULL, &none.setup.bootstrap, &err), 0);
+    ck_assert_int_eq(
+        segmentation_measure(&none.segmentation, NULL, 0, NULL, &none.setup.bootstrap, &err), 0);
+    ck_assert_int_eq(
+        classification_measure(&none.classification, &input, &none.setup.bootstrap, &err), 0);
+    none.has_classification = none.has_segmentation = true;
+    page = write_page(&none);
+    check_markup(page);
+    ck_assert_ptr_null(strstr(page, "nan"));
+    ck_assert_ptr_nonnull(strstr(page, "not defined on these images"));
+    free(page);
+    classification_free(&none.classification);
+    ap_close(evaluation);
+}
+END_TEST
+
+START_TEST(a_report_keeps_to_its_maximum)
+{
+    struct sample sample;
+    struct error err;
+    struct buffer out;
+    sample_make(&sample);
+    buffer_init(&out, 5000);
+    ck_assert_int_ne(report_write_html(&out, &sample.results, &err), 0);
+    ck_assert_int_eq(err.code, ERR_TOO_LARGE);
+    buffer_free(&out);
+    ck_assert_int_ne(report_write_json(&out, &sample.results, &err), 0);
+    ck_assert_int_eq(err.code, ERR_TOO_LARGE);
+    buffer_free(&out);
+    sample_free(&sample);
+}
+END_TEST
+
+/* ---- JSON ---- */
+
+static json_t *at(json_t *root, const char *path)
+{
+    char key[64];
+    while (root && *path) {
+        size_t length = strcspn(path, "/");
+        ck_assert_uint_lt(length, sizeof key);
+        memcpy(key, path, length);
+        key[length] = 0;
+        root = isdigit((unsigned char)key[0]) ? json_array_get(root, (size_t)strtol(key, NULL, 10))
+                                              : json_object_get(root, key);
+        path += length + (path[length] == '/');
+    }
+    return root;
+}
+
+static void check_real(json_t *root, const char *path, double expected)
+{
+    ck_assert_msg(json_is_number(at(root, path)), "%s is no number", path);
+    ck_assert_double_eq_tol(json_number_value(at(root, path)), expected,
+                            1e-5 * fmax(1, fabs(expected)));
+}
+
+START_TEST(json_holds_the_figures)
+{
+    struct sample sample;
+    struct error err;
+    struct buffer out;
+    sample_make(&sample);
+    buffer_init(&out, REPORT_MAX_BYTES);
+    ck_assert_int_eq(report_write_json(&out, &sample.results, &err), 0);
+    json_t *root = json_loadb((const char *)out.bytes, out.length, 0, NULL);
+    ck_assert_ptr_nonnull(root);
+    const struct classification_result *c = &sample.results.classification;
+    const struct detection_result *d = &sample.results.detection;
+    const struct segmentation_result *s = &sample.results.segmentation;
+    check_real(root, "classification/classes/covid_19/sensitivity/value",
+               c->classes[2].sensitivity.value);
+    check_real(root, "classification/classes/covid_19/sensitivity/low",
+               c->classes[2].sensitivity.low);
+    check_real(root, "classification/classes/control/auroc/high", c->classes[0].auroc.high);
+    check_real(root, "classification/f1/value", c->f1.value);
+    check_real(root, "classification/confusion/1/0", (double)c->confusion[1][0]);
+    check_real(root, "classification/classes/control/calibration/bins/9/images",
+               (double)c->classes[0].calibration.bins[9].count);
+    check_real(root, "classification/classes/control/roc/0/0", 0);
+    check_real(root, "detection/per_image/all/ap/value", d->per_image[0].mean.value);
+    check_real(root, "detection/per_image/all/ap75/low", d->per_image[0].at[AP_AT_75].low);
+    check_real(root, "detection/coco/ggo/ap50/value", d->coco[2].at[AP_AT_50].value);
+    check_real(root, "detection/coco/ggo/by_threshold/9", d->coco[2].at[9].value);
+    check_real(root, "detection/iou_thresholds/5", 0.75);
+    check_real(root, "segmentation/regions/lesions/mean_dice/high",
+               s->regions[REGION_LESIONS].mean_dice.high);
+    check_real(root, "segmentation/pixels/2/2", (double)s->pixels.pixels[2][2]);
+    check_real(root, "sources/0/classification/accuracy/value",
+               sample.sources[0].classification.accuracy.value);
+    ck_assert_ptr_null(at(root, "sources/0/detection"));
+    check_real(root, "sources/1/detection/coco/all/ar100/value", d->coco_recall[0].value);
+    ck_assert_str_eq(json_string_value(at(root, "sources/0/name")), source_names[0]);
+    ck_assert_str_eq(json_string_value(at(root, "notes/1")),
+                     "Names may hold <script>alert('x')</script> & worse: "
+                     "\xef\xbf\xbd\xef\xbf\xbd.");
+    ck_assert(json_is_true(at(root, "model/trained")));
+    json_decref(root);
+    buffer_free(&out);
+    sample_free(&sample);
+}
+END_TEST
+
+START_TEST(undefined_is_null)
+{
+    struct error err;
+    struct buffer out;
+    struct eval_results results = {.has_classification = true};
+    results.setup.bootstrap = bootstrap_defaults();
+    const int8_t labels[1][3] = {{0, 1, 0}};
+    const float probabilities[1][3] = {{0.1f, 0.8f, 0.3f}};
+    const int8_t predicted[1] = {1};
+    struct classification_input input = {1, labels, probabilities, predicted, NULL};
+    ck_assert_int_eq(
+        classification_measure(&results.classification, &input, &results.setup.bootstrap, &err), 0);
+    buffer_init(&out, REPORT_MAX_BYTES);
+    ck_assert_int_eq(report_write_json(&out, &results, &err), 0);
+    json_t *root = json_loadb((const char *)out.bytes, out.length, 0, NULL);
+    ck_assert(json_is_null(at(root, "classification/classes/covid_19/auroc")));
+    ck_assert(json_is_null(at(root, "classification/classes/covid_19/sensitivity")));
+    ck_assert(json_is_null(at(root, "classification/accuracy/low")));
+    check_real(root, "classification/accuracy/value", 1);
+    ck_assert(json_is_null(at(root, "model/name")));
+    ck_assert_ptr_null(at(root, "segmentation"));
+    json_decref(root);
+    buffer_free(&out);
+    classification_free(&results.classification);
+}
+END_TEST
+
+/* ---- text ---- */
+
+START_TEST(malformed_utf8_is_found)
+{
+    static const struct {
+        const char *text;
+        int length;
+    } cases[] = {
+        {"a", 1},
+        {"\xc3\xa4", 2},
+        {"\xe2\x82\xac", 3},
+        {"\xf0\x9f\xa6\xa0", 4},
+        {"", 0},
+        {"\n", 0},
+        {"\x7f", 0},
+        {"\x80", 0},
+        {"\xc3", 0},
+        {"\xc0\xaf", 0},
+        {"\xe2\x82", 0},
+        {"\xe0\x80\xaf", 0},
+        {"\xed\xa0\x80", 0},
+        {"\xf4\x90\x80\x80", 0},
+        {"\xf5\x80\x80\x80", 0},
+        {"\xf0\x80\x80\xaf", 0},
+        {"\xc2\x85", 0},
+        {"\xff", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ck_assert_msg(utf8_length(cases[i].text) == cases[i].length, "case %zu", i);
+}
+END_TEST
+
+START_TEST(base64_of_every_remainder)
+{
+    static const struct {
+        const char *bytes, *expected;
+    } cases[] = {{"", ""},        {"f", "Zg=="},        {"fo", "Zm8="},
+                 {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"foobar", "Zm9vYmFy"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct buffer out;
+        struct error err;
+        buffer_init(&out, 100);
+        struct html html = {.out = &out, .err = &err};
+        html_base64(&html, (const uint8_t *)cases[i].bytes, strlen(cases[i].bytes));
+        ck_assert_int_eq(html.rc, 0);
+        ck_assert_str_eq(out.bytes ? (const char *)out.bytes : "", cases[i].expected);
+        buffer_free(&out);
+    }
+}
+END_TEST
+
+START_TEST(ticks_are_round)
+{
+    ck_assert_double_eq_tol(plot_step(1, 6), 0.2, 1e-12);
+    ck_assert_double_eq_tol(plot_step(0.45, 8), 0.1, 1e-12);
+    ck_assert_double_eq_tol(plot_step(5000, 6), 1000, 1e-9);
+    ck_assert_double_eq_tol(plot_step(3.3, 6), 1, 1e-12);
+    ck_assert_double_eq(plot_step(0, 6), 1);
+}
+END_TEST
+
+/* ---- training log ---- */
+
+START_TEST(training_log_is_forgiving)
+{
+    static const char text[] =
+        "{\"iteration\": 1, \"loss_seg\": 3.5, \"loss_cls\": 0.7, \"lr\": 1}\n"
+        "\n"
+        "{\"iteration\": 2, \"loss_seg\": 3.0, \"loss_mask\": \"x\"}\n"
+        "not json\n"
+        "[1, 2]\n"
+        "{\"iteration\": 3, \"loss_seg\": null, \"loss_cls\": 0.6}\n"
+        "{\"iteration\": 2, \"loss_seg\": 2.0}\n"
+        "{\"iteration\": 4, \"loss_se";
+    struct training_log log;
+    struct error err;
+    ck_assert_int_eq(training_log_read(&log, text, strlen(text), &err), 0);
+    ck_assert_int_eq(log.lines, 7);
+    ck_assert_int_eq(log.skipped, 3);
+    ck_assert_int_eq(log.count, 2);
+    const struct training_series *seg = training_log_find(&log, "loss_seg");
+    ck_assert_uint_eq(seg->count, 2); /* the second iteration 2 replaces the first */
+    ck_assert_double_eq(seg->value[1], 2.0);
+    ck_assert_uint_eq(training_log_find(&log, "loss_cls")->count, 2);
+    ck_assert_ptr_null(training_log_find(&log, "lr"));
+    training_log_free(&log);
+    ck_assert_int_ne(training_log_read(&log, "x\ny\n", 4, &err), 0);
+    ck_assert_int_eq(err.code, ERR_BAD_DATA);
+    training_log_free(&log);
+    ck_assert_int_ne(training_log_read(&log, "", 0, &err), 0);
+    training_log_free(&log);
+}
+END_TEST
+
+START_TEST(training_log_without_iterations)
+{
+    static const char text[] = "{\"loss\": 2}\n{\"loss\": 1}\n{\"loss\": 1e999}\n";
+    struct training_log log;
+    struct error err;
+    ck_assert_int_eq(training_log_read(&log, text, strlen(text), &err), 0);
+    const struct training_series *loss = training_log_find(&log, "loss");
+    ck_assert_uint_eq(loss->count, 2);
+    ck_assert_double_eq(loss->iteration[1], 2);
+    training_log_free(&log);
+}
+END_TEST
+
+START_TEST(smoothing_by_hand)
+{
+    struct training_log log = {0};
+    struct error err;
+    for (int i = 1; i <= 8; i++)
+        ck_assert_int_eq(training_log_add(&log, "loss", i, i % 2 ? 4 : 2, &err), 0);
+    double x[8];
+    double y[8];
+    const struct training_series *loss = training_log_find(&log, "loss");
+    ck_assert_uint_eq(training_series_smooth(loss, x, y, 4, 0), 4); /* pairs */
+    ck_assert_double_eq(x[0], 1.5);
+    ck_assert_double_eq(y[3], 3);
+    ck_assert_uint_eq(training_series_smooth(loss, x, y, 100, 1), 8);
+    ck_assert_double_eq(y[0], 3);
+    ck_assert_double_eq_tol(y[1], (4 + 2 + 4) / 3.0, 1e-12);
+    ck_assert_double_eq_tol(y[2], (2 + 4 + 2) / 3.0, 1e-12);
+    ck_assert_double_eq(y[7], 3);
+    training_log_free(&log);
+}
+END_TEST
+
+START_TEST(more_series_than_room)
+{
+    struct training_log log = {0};
+    struct error err;
+    char name[32];
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "loss_%d", i);
+        ck_assert_int_eq(training_log_add(&log, name, 1, 1, &err), 0);
+    }
+    ck_assert_int_eq(log.count, TRAINING_SERIES);
+    training_log_free(&log);
+}
+END_TEST
+
+/* ---- failing memory ---- */
+
+#if FAILING_MALLOC
+static int write_all(struct buffer *out, const struct eval_results *results, struct error *err)
+{
+    buffer_init(out, REPORT_MAX_BYTES);
+    int rc = report_write_html(out, results, err);
+    return rc == 0 ? report_write_json(out, results, err) : rc;
+}
+
+START_TEST(every_allocation_of_a_report_may_fail)
+{
+    struct sample sample;
+    struct error err;
+    struct buffer whole;
+    sample_make(&sample);
+    /* Curves make thousands of JSON numbers; a few points walk the same paths. */
+    for (int c = 0; c < 3; c++) {
+        sample.results.classification.classes[c].roc.count = 2;
+        sample.results.classification.classes[c].precision_recall.count = 2;
+    }
+    ck_assert_int_eq(write_all(&whole, &sample.results, &err), 0);
+    long failures = 0;
+    for (long n = 0;; n++) {
+        struct buffer out;
+        err.code = ERR_NONE;
+        malloc_fail_at(n);
+        int rc = write_all(&out, &sample.results, &err);
+        bool failed = malloc_fail_end();
+        if (rc == 0) /* also where qsort did without the memory it would have liked */
+            ck_assert(out.length == whole.length &&
+                      memcmp(out.bytes, whole.bytes, out.length) == 0);
+        else
+            ck_assert_int_eq(err.code, ERR_MEMORY);
+        failures += rc != 0;
+        buffer_free(&out);
+        if (!failed)
+            break;
+    }
+    ck_assert_int_gt(failures, 500);
+    buffer_free(&whole);
+    sample_free(&sample);
+}
+END_TEST
+
+START_TEST(every_allocation_of_a_measure_may_fail)
+{
+    const int8_t labels[4][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {-1, -1, 0}};
+    const float probabilities[4][3] = {{0.5f, 0, 0}, {0.2f, 0.4f, 0.1f}, {0, 0, 0.3f}, {0, 0, 0}};
+    const int8_t predicted[4] = {0, 1, 1, 2};
+    const uint8_t map[4] = {0, 1, 2, 3};
+    struct classification_input input = {4, labels, probabilities, predicted, NULL};
+    struct bootstrap_options options = {.seed = 1, .resamples = 3, .level = 0.9};
+    long failures = 0;
+    for (long n = 0;; n++) {
+        struct error err = {0};
+        struct classification_result classification;
+        struct detection_result detection;
+        struct ap_evaluation *evaluation = NULL;
+        struct bitmask mask = {0};
+        struct ap_image image;
+        struct training_log log = {0};
+        malloc_fail_at(n);
+        int rc = classification_measure(&classification, &input, &options, &err);
+        if (rc == 0)
+            rc = bitmask_pack(&mask, map, 2, 2, &err);
+        const struct ap_truth truth = {1, &mask};
+        const struct ap_prediction prediction = {1, 0.5f, &mask};
+        if (rc == 0)
+            rc = ap_match(&image, &truth, 1, &prediction, 1, &err);
+        if (rc == 0)
+            rc = ap_open(&evaluation, &err);
+        for (int i = 0; rc == 0 && i < 200; i++)
+            rc = ap_add(evaluation, &image, &err);
+        if (rc == 0)
+            rc = ap_measure(&detection, evaluation, NULL, &options, &err);
+        for (int i = 0; rc == 0 && i < 600; i++)
+            rc = training_log_add(&log, "loss", i, 1, &err);
+        bool failed = malloc_fail_end();
+        bitmask_free(&mask);
+        ap_close(evaluation);
+        training_log_free(&log);
+        if (rc == 0) { /* also where qsort did without the memory it would have liked */
+            ck_assert_double_eq(classification.accuracy.value, 2.0 / 3);
+            ck_assert_double_eq_tol(detection.coco[1].mean.value, 1, 1e-12);
+        } else {
+            ck_assert_int_eq(err.code, ERR_MEMORY);
+        }
+        failures += rc != 0;
+        classification_free(&classification);
+        if (!failed)
+            break;
+    }
+    ck_assert_int_gt(failures, 25);
+}
+END_TEST
+#endif
+
+static const char *sample_path;
+
+START_TEST(write_sample)
+{
+    struct sample sample;
+    sample_make(&sample);
+    char *page = write_page(&sample.results);
+    FILE *file = fopen(sample_path, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(page, 1, strlen(page), file), strlen(page));
+    ck_assert_int_eq(fclose(file), 0);
+    free(page);
+    sample_free(&sample);
+}
+END_TEST
+
+int main(int argc, char **argv)
+{
+    Suite *suite = suite_create("report");
+    TCase *tc = tcase_create("report");
+    tcase_set_timeout(tc, 60);
+    if (argc > 1) {
+        sample_path = argv[1];
+        tcase_add_test(tc, write_sample);
+    }
+    tcase_add_test(tc, page_is_sound_and_needs_no_network);
+    tcase_add_test(tc, same_results_same_bytes);
+    tcase_add_test(tc, page_shows_the_figures);
+    tcase_add_test(tc, nothing_measured_is_still_a_page);
+    tcase_add_test(tc, a_report_keeps_to_its_maximum);
+    tcase_add_test(tc, json_holds_the_figures);
+    tcase_add_test(tc, undefined_is_null);
+    tcase_add_test(tc, malformed_utf8_is_found);
+    tcase_add_test(tc, base64_of_every_remainder);
+    tcase_add_test(tc, ticks_are_round);
+    tcase_add_test(tc, training_log_is_forgiving);
+    tcase_add_test(tc, training_log_without_iterations);
+    tcase_add_test(tc, smoothing_by_hand);
+    tcase_add_test(tc, more_series_than_room);
+#if FAILING_MALLOC
+    tcase_add_test(tc, every_allocation_of_a_report_may_fail);
+    tcase_add_test(tc, every_allocation_of_a_measure_may_fail);
+#endif
+    suite_add_tcase(suite, tc);
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
