@@ -25,6 +25,7 @@ struct job {
     struct architecture architecture;
     struct safetensors_writer *writer;
     float *scratch; /* a tensor on its way to F16 */
+    uint64_t done;  /* bytes put */
 };
 
 /* ---- arguments ---- */
@@ -39,7 +40,7 @@ static int check_paths(const char *in, const char *out, bool force, struct error
     if (!S_ISREG(b.st_mode))
         return error_set(err, ERR_IO, "%s: not a regular file", out);
     if (!force)
-        return error_set(err, ERR_IO, "%s: already there (use force to replace it)", out);
+        return error_set(err, ERR_IO, "%s: already there (force replaces it)", out);
     return 0;
 }
 
@@ -225,7 +226,7 @@ static int declare_all(struct job *job, struct error *err)
 {
     static const struct checkpoint_tensor scalar = {.elements = 1};
     char name[SAFETENSORS_MAX_NAME + 32];
-    uint64_t limit = 4 * (uint64_t)checkpoint_length(job->checkpoint) + (1 << 20);
+    uint64_t limit = 4 * (uint64_t)checkpoint_length(job->checkpoint) + (1 << 16);
     for (size_t i = 0; i < job->weights.count; i++) {
         const struct weight *w = &job->weights.at[i];
         if (declare(job, w->name, stored_dtype(job, &w->tensor), &w->tensor, &limit, err))
@@ -279,6 +280,10 @@ static int put(struct job *job, const char *name, const struct checkpoint_tensor
     else
         rc = put_half(job, name, &view, err);
     checkpoint_release_pages(job->checkpoint);
+    job->done += (uint64_t)t->elements * dtype_size(dtype);
+    if (rc == 0 && job->options->progress)
+        job->options->progress(job->options->progress_user, (int64_t)job->done,
+                               (int64_t)job->report->bytes);
     return rc;
 }
 

@@ -32,6 +32,9 @@ struct convert_options {
      * for backbone and attention layer. NULL is "batch": the reference evaluates that way.
      */
     const char *batch_norm;
+    /* Called after each tensor with the bytes written so far and in all; may be NULL. */
+    void (*progress)(void *user, int64_t done, int64_t total);
+    void *progress_user;
 };
 
 struct convert_report {

@@ -233,7 +233,8 @@ def bad_tensors():
     save(OrderedDict(t=torch.tensor([1 + 2j])), "bad_complex.pth")
     save(OrderedDict(t=torch.tensor([1 + 2j])), "bad_complex_legacy.pth", legacy=True)
     same = torch.arange(6.0)
-    save(OrderedDict((f"t{i}", same) for i in range(200)), "many_views.pth")
+    large = torch.zeros(1000)
+    save(OrderedDict((f"t{i}", large) for i in range(50)), "bad_many_views.pth", legacy=True)
     save({"weights": {"epoch": 3}, "epoch": 3}, "bad_no_state_dict.pth")
     save(OrderedDict([("a\nb", same)]), "bad_name.pth")
     save(OrderedDict([("a", same), ("fpn.inner_blocks.0.0.bias", same),
