@@ -22,7 +22,7 @@ struct findings {
 };
 
 /* A slice of this size with a ramp as pixels, two lungs, ground glass and consolidation. */
-static void findings_make(struct findings *f, int width, int height, int detections)
+static inline void findings_make(struct findings *f, int width, int height, int detections)
 {
     size_t pixels = (size_t)width * (size_t)height;
     memset(f, 0, sizeof *f);
@@ -68,7 +68,7 @@ static void findings_make(struct findings *f, int width, int height, int detecti
             (struct region){{1.005f, 2, 3.14159f, 4.5f}, 2, 0.5f, 1 / 16.0f, 1 / 16.0f, i == 15};
 }
 
-static void findings_free(struct findings *f)
+static inline void findings_free(struct findings *f)
 {
     slice_free(&f->slice);
     free(f->worker.prediction);

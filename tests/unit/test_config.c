@@ -1,0 +1,199 @@
+/* server/flags, server/config: where a value comes from, what is refused, the help. */
+#include <string.h>
+#include <unistd.h>
+
+#include "server/config.h"
+#include "tests/unit/run.h"
+
+static struct config config;
+static struct error err;
+static bool help;
+
+/* Reads a command line given as words. */
+#define READ(...)                                                                                  \
+    read_words((char *[]){(char[]){"serve"}, __VA_ARGS__, NULL},                                   \
+               sizeof((char *[]){NULL, __VA_ARGS__}) / sizeof(char *))
+#define W(text) ((char[]){text})
+
+static int read_words(char **argv, size_t argc)
+{
+    memset(&err, 0, sizeof err);
+    return config_read(&config, (int)argc, argv, &help, &err);
+}
+
+static void clear(void)
+{
+    static const char *const names[] = {"ONESHOT_PORT", "ONESHOT_MAX_BODY", "ONESHOT_UI",
+                                        "ONESHOT_LOG_FORMAT"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        unsetenv(names[i]);
+}
+
+START_TEST(defaults)
+{
+    clear();
+    char *argv[] = {W("serve"), NULL};
+    ck_assert_int_eq(read_words(argv, 1), 0);
+    ck_assert_str_eq(config.host, "127.0.0.1");
+    ck_assert_int_eq(config.port, 8080);
+    ck_assert_uint_eq(config.max_body, 32u << 20);
+    ck_assert_int_eq(config.timeout_ms, 60000);
+    ck_assert_int_eq(config.ui, 0);
+    ck_assert_str_eq(config.api_prefix, "");
+    ck_assert(!help);
+}
+END_TEST
+
+START_TEST(the_command_line_wins_over_the_environment)
+{
+    clear();
+    setenv("ONESHOT_PORT", "1234", 1);
+    setenv("ONESHOT_MAX_BODY", "64K", 1);
+    setenv("ONESHOT_LOG_FORMAT", "text", 1);
+    ck_assert_int_eq(READ(W("--max-body"), W("1M")), 0);
+    ck_assert_int_eq(config.port, 1234);
+    ck_assert_uint_eq(config.max_body, 1u << 20);
+    ck_assert_int_eq(config.log_format, 1);
+    setenv("ONESHOT_PORT", "none", 1);
+    ck_assert_int_ne(READ(W("--ui=off")), 0);
+    ck_assert_ptr_nonnull(strstr(err.text, "ONESHOT_PORT"));
+    clear();
+}
+END_TEST
+
+START_TEST(forms_of_flags)
+{
+    clear();
+    ck_assert_int_eq(READ(W("-p"), W("0"), W("--ui=off"), W("--timeout=1500ms"), W("--drain-delay"),
+                          W("5m"), W("--max-pixels=4M"), W("--api-prefix=/a/b-c")),
+                     0);
+    ck_assert_int_eq(config.port, 0);
+    ck_assert_int_eq(config.ui, 1);
+    ck_assert_int_eq(config.timeout_ms, 1500);
+    ck_assert_int_eq(config.drain_delay_ms, 300000);
+    ck_assert_uint_eq(config.max_pixels, 4u << 20);
+    ck_assert_str_eq(config.api_prefix, "/a/b-c");
+}
+END_TEST
+
+START_TEST(refusals_say_why)
+{
+    static const struct {
+        const char *first, *second; /* second may be NULL */
+        const char *says;
+    } cases[] = {
+        {"--port", "65536", "0 to 65535"},
+        {"--port", "-1", "0 to 65535"},
+        {"--port", "80x", "whole number"},
+        {"--port", "0x50", "whole number"},
+        {"--port", "8.5", "whole number"},
+        {"--port", "", "whole number"},
+        {"--port", NULL, "needs a value"},
+        {"--prot", "80", "no flag --prot"},
+        {"-x", NULL, "no flag -x"},
+        {"--max-body", "1T", "32M"},
+        {"--max-body", "0", "1024 to"},
+        {"--max-body", "512M", "--max-buffered"},
+        {"--timeout", "soon", "30s"},
+        {"--timeout", "0", "1 to"},
+        {"--ui", "maybe", "on, off"},
+        {"--log-level", "loud", "debug, info, warn, error"},
+        {"--workers", "0", "1 to 64"},
+        {"--api-prefix", "ct", "beginning with a slash"},
+        {"--api-prefix", "/ct/", "not ending in one"},
+        {"--api-prefix", "/a//b", "path"},
+        {"--api-prefix", "/..", "path"},
+        {"--api-prefix", "/a b", "path"},
+        {"file.png", NULL, "flags only"},
+        {"--", "x", "flags only"},
+    };
+    clear();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char first[64], second[64];
+        strncpy(first, cases[i].first, sizeof first);
+        strncpy(second, cases[i].second ? cases[i].second : "", sizeof second);
+        char *argv[] = {W("serve"), first, second, NULL};
+        if (!cases[i].second)
+            argv[2] = NULL;
+        ck_assert_msg(read_words(argv, cases[i].second ? 3 : 2) != 0, "%s %s was taken", first,
+                      second);
+        ck_assert_int_eq(err.code, ERR_ARGUMENT);
+        ck_assert_msg(strstr(err.text, cases[i].says) != NULL, "%s %s: %s", first, second,
+                      err.text);
+    }
+}
+END_TEST
+
+START_TEST(operands_come_to_the_front)
+{
+    struct {
+        bool quiet;
+        float share;
+    } fields = {0};
+    const struct flag table[] = {
+        {"quiet", 'q', FLAG_SWITCH, offsetof(__typeof__(fields), quiet), NULL, 0, 0, NULL, NULL,
+         ""},
+        {"share", 0, FLAG_NUMBER, offsetof(__typeof__(fields), share), "0.5", 0, 1, NULL, "N", ""},
+    };
+    const struct flags flags = {table, 2, "x", NULL, false};
+    char *argv[] = {W("x"),    W("a"), W("-q"), W("b"),  W("--share"),
+                    W("0.25"), W("-"), W("--"), W("-c"), NULL};
+    int operands;
+    ck_assert_int_eq(flags_parse(&flags, &fields, 9, argv, &operands, &help, &err), 0);
+    ck_assert_int_eq(operands, 4);
+    ck_assert_str_eq(argv[1], "a");
+    ck_assert_str_eq(argv[2], "b");
+    ck_assert_str_eq(argv[3], "-");
+    ck_assert_str_eq(argv[4], "-c");
+    ck_assert(fields.quiet);
+    ck_assert_float_eq(fields.share, 0.25f);
+    char *valued[] = {W("x"), W("--quiet=1"), NULL};
+    ck_assert_int_ne(flags_parse(&flags, &fields, 2, valued, &operands, &help, &err), 0);
+}
+END_TEST
+
+START_TEST(the_help_names_every_flag)
+{
+    char *text = NULL;
+    size_t length = 0;
+    for (int markdown = 0; markdown <= 1; markdown++) {
+        FILE *out = open_memstream(&text, &length);
+        flags_print(&serve_flags, out, markdown);
+        fclose(out);
+        for (size_t i = 0; i < serve_flags.count; i++) {
+            char name[80];
+            snprintf(name, sizeof name, "--%s", serve_flags.table[i].name);
+            ck_assert_msg(strstr(text, name) != NULL, "%s", name);
+        }
+        ck_assert_ptr_nonnull(strstr(text, "ONESHOT_MAX_BODY"));
+        free(text);
+    }
+}
+END_TEST
+
+START_TEST(cores_are_shared)
+{
+    static const struct {
+        int workers, threads, cores, workers_after, threads_after;
+        bool reduced;
+    } cases[] = {
+        {1, 0, 8, 1, 8, false}, {2, 0, 8, 2, 4, false}, {3, 0, 8, 3, 2, false},
+        {2, 2, 8, 2, 2, false}, {2, 8, 8, 2, 4, true},  {9, 1, 8, 8, 1, true},
+        {4, 0, 1, 1, 1, true},  {1, 1, 1, 1, 1, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        config.workers = cases[i].workers;
+        config.threads = cases[i].threads;
+        ck_assert_int_eq(config_share_cores(&config, cases[i].cores), cases[i].reduced);
+        ck_assert_int_eq(config.workers, cases[i].workers_after);
+        ck_assert_int_eq(config.threads, cases[i].threads_after);
+    }
+    ck_assert_int_ge(config_cores(), 1);
+}
+END_TEST
+
+int main(void)
+{
+    RUN("config", defaults, the_command_line_wins_over_the_environment, forms_of_flags,
+        refusals_say_why, operands_come_to_the_front, the_help_names_every_flag, cores_are_shared);
+}
