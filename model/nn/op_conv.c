@@ -175,10 +175,10 @@ static int fill_weight(struct plan *plan, struct pack *pack, struct error *err)
             norm_affine(plan, node->folded_norm, (int)o, &scale, &shift);
         for (int64_t i = 0; i < stored; i++)
             for (int64_t t = 0; t < taps; t++) {
-                float sum = weight->value[(o * in + i) * taps + t];
+                double sum = (double)weight->value[(o * in + i) * taps + t];
                 for (int64_t k = 1; node->equal_channels && k < in; k++)
-                    sum += weight->value[(o * in + k) * taps + t];
-                pack->plain[(o * stored + i) * taps + t] = scale * sum;
+                    sum += (double)weight->value[(o * in + k) * taps + t];
+                pack->plain[(o * stored + i) * taps + t] = (float)((double)scale * sum);
             }
     }
     return 0;

@@ -114,6 +114,25 @@ VECTORIZED static void affine_any(float *y, const float *x, const float *residua
         affine(y, x, NULL, rows, width, scale, shift, false);
 }
 
+/*
+ * The same in double. A flat part of a slice has one value per channel; where that value lies on
+ * the edge of a ReLU, a rounding error decides for thousands of pixels at once whether gradients
+ * pass.
+ */
+VECTORIZED static void affine_precise(float *y, const float *x, const float *residual, int64_t rows,
+                                      int64_t width, const double *restrict scale,
+                                      const double *restrict shift, bool relu)
+{
+    for (int64_t r = 0; r < rows; r++)
+#pragma GCC ivdep
+        for (int64_t c = 0; c < width; c++) {
+            double v = (double)x[r * width + c] * scale[c] + shift[c];
+            if (residual)
+                v += (double)residual[r * width + c];
+            y[r * width + c] = relu && !(v > 0) ? 0 : (float)v;
+        }
+}
+
 /* ---- statistics ---- */
 
 /*
@@ -153,18 +172,22 @@ static void kernel_moments(const struct step *step, void *const *p)
 
 /*
  * p: 0 x (its first rows are the centres), 1 partial sums, 2 gamma, 3 beta, 4 scale, 5 shift,
- * 6 mean, 7 1/std, each (blocks x inner). Padded channels get scale and shift 0.
+ * 6 mean, 7 1/std, each (blocks x inner), and 8 scale and shift in double, one behind the other.
+ * Padded channels get scale and shift 0.
  */
 static void kernel_statistics(const struct step *step, void *const *p)
 {
     const float *x = p[0], *gamma = p[2], *beta = p[3];
     const double *partial = p[1];
     float *scale = p[4], *shift = p[5], *mean = p[6], *rstd = p[7];
+    double *precise = p[8];
+    int64_t all = step->number[BLOCKS] * step->number[INNER];
     int64_t inner = step->number[INNER], count = step->number[N] * step->number[SPATIAL];
-    for (int64_t k = 0; k < step->number[BLOCKS] * inner; k++) {
+    for (int64_t k = 0; k < all; k++) {
         int64_t block = k / inner, c = k % inner;
         if (k >= step->number[CHANNELS]) {
             scale[k] = shift[k] = mean[k] = rstd[k] = 0;
+            precise[k] = precise[all + k] = 0;
             continue;
         }
         double sum = 0, square = 0;
@@ -179,9 +202,12 @@ static void kernel_statistics(const struct step *step, void *const *p)
             var = 0;
         double centre = (double)x[row_offset(step, block, 0) + c] + offset;
         mean[k] = (float)centre;
-        rstd[k] = (float)(1 / sqrt(var + (double)NORM_EPSILON));
-        scale[k] = gamma[k] * rstd[k];
-        shift[k] = (float)((double)beta[k] - centre * (double)scale[k]);
+        double inverse = 1 / sqrt(var + (double)NORM_EPSILON);
+        precise[k] = (double)gamma[k] * inverse;
+        precise[all + k] = (double)beta[k] - centre * precise[k];
+        rstd[k] = (float)inverse;
+        scale[k] = (float)precise[k];
+        shift[k] = (float)precise[all + k];
         if (step->number[TRAINING] && step->param[0]) {
             double unbiased = count > 1 ? var * (double)count / (double)(count - 1) : var;
             float *m = &step->param[0][k], *v = &step->param[1][k];
@@ -191,11 +217,13 @@ static void kernel_statistics(const struct step *step, void *const *p)
     }
 }
 
-/* p: 0 x, 1 y, 2 scale, 3 shift, 4 residual where there is one. */
+/* p: 0 x, 1 y, 2 scale, 3 shift, 4 residual where there is one. PRECISE: p[2] is both, in double.
+ */
 static void kernel_affine(const struct step *step, void *const *p)
 {
     const float *x = p[0], *scale = p[2], *shift = p[3];
     const float *residual = step->number[RESIDUAL] ? p[4] : NULL;
+    const double *precise = step->number[TRAINING] ? p[2] : NULL;
     float *y = p[1];
     int64_t inner = step->number[INNER];
     bool relu = step->number[RELU];
@@ -206,7 +234,10 @@ static void kernel_affine(const struct step *step, void *const *p)
             int64_t rows = run_length(step, row, end), at = row_offset(step, block, row);
             const float *r = residual ? residual + at : NULL;
             const float *a = scale + block * inner, *b = shift + block * inner;
-            if (inner == 16)
+            if (precise)
+                affine_precise(y + at, x + at, r, rows, inner, precise + block * inner,
+                               precise + (step->number[BLOCKS] + block) * inner, relu);
+            else if (inner == 16)
                 affine_16(y + at, x + at, r, rows, a, b, relu);
             else
                 affine_any(y + at, x + at, r, rows, inner, a, b, relu);
@@ -291,14 +322,15 @@ static int walkable(struct plan *plan, int slot, struct blocked *view, struct er
 }
 
 /* The slots that hold a batch norm's statistics follow its scale slot in this order. */
-enum { SCALE, SHIFT, MEAN, RSTD, STATISTICS };
+enum { SCALE, SHIFT, MEAN, RSTD, PRECISE, STATISTICS };
 
 static int add_statistics(struct plan *plan, int index, int x, const struct blocked *view,
                           int slots[STATISTICS], struct error *err)
 {
     int64_t padded = view->blocks * view->inner, sums = padded * CHUNKS * 2;
-    for (int i = 0; i < STATISTICS; i++)
+    for (int i = 0; i < PRECISE; i++)
         slots[i] = plan_floats(plan, padded, err);
+    slots[PRECISE] = plan_floats(plan, 4 * padded, err); /* two doubles a channel */
     int partial = plan_floats(plan, 2 * sums, err), scratch = plan_floats(plan, sums, err);
     int gamma = channel_constant(plan, index, padded, fill_gamma, err);
     int beta = channel_constant(plan, index, padded, fill_beta, err);
@@ -307,9 +339,9 @@ static int add_statistics(struct plan *plan, int index, int x, const struct bloc
     if (!step)
         return -1;
     set_numbers(step, plan, index, view);
-    step = plan_add_kernel(plan, kernel_statistics, 8,
+    step = plan_add_kernel(plan, kernel_statistics, 9,
                            (const int[]){x, partial, gamma, beta, slots[SCALE], slots[SHIFT],
-                                         slots[MEAN], slots[RSTD]},
+                                         slots[MEAN], slots[RSTD], slots[PRECISE]},
                            err);
     if (!step)
         return -1;
@@ -339,16 +371,17 @@ static int norm_forward(struct plan *plan, int index, struct error *err)
         int64_t padded = view.blocks * view.inner;
         slots[SCALE] = channel_constant(plan, index, padded, fill_scale, err);
         slots[SHIFT] = channel_constant(plan, index, padded, fill_shift, err);
-        slots[MEAN] = slots[RSTD] = -1;
+        slots[MEAN] = slots[RSTD] = slots[PRECISE] = -1;
     }
     bool in_place = plan_inference(plan) && x == input &&
                     plan_last_reader(plan, index, plan_input_of(plan, index, 0));
     int y = in_place ? plan_alias_slot(plan, x, &md, err) : plan_new_slot(plan, &md, err);
     plan_set_value(plan, index, y);
     plan_keep(plan, index, slots, STATISTICS);
-    struct step *step =
-        plan_add_kernel(plan, kernel_affine, node->residual < 0 ? 4 : 5,
-                        (const int[]){x, y, slots[SCALE], slots[SHIFT], residual}, err);
+    bool precise = plan_train_stats(plan);
+    struct step *step = plan_add_kernel(
+        plan, kernel_affine, node->residual < 0 ? 4 : 5,
+        (const int[]){x, y, precise ? slots[PRECISE] : slots[SCALE], slots[SHIFT], residual}, err);
     if (!step)
         return -1;
     set_numbers(step, plan, index, &view);
