@@ -13,16 +13,16 @@ struct counts {
 };
 
 struct tally {
-    struct counts classes[IMAGE_CLASSES];
-    int64_t of_class[IMAGE_CLASSES];   /* images whose class is known */
-    int64_t squares_of[IMAGE_CLASSES]; /* answered images behind squares[] */
-    double squares[IMAGE_CLASSES];     /* sum of (probability - label)^2 */
+    struct counts classes[EVAL_CLASSES];
+    int64_t of_class[EVAL_CLASSES];   /* images whose class is known */
+    int64_t squares_of[EVAL_CLASSES]; /* answered images behind squares[] */
+    double squares[EVAL_CLASSES];     /* sum of (probability - label)^2 */
 };
 
 static void tally_image(struct tally *tally, const struct classification_input *input, int64_t i,
                         int64_t weight)
 {
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         int label = input->labels[i][c];
         if (label < 0)
             continue;
@@ -60,7 +60,7 @@ struct class_values {
 };
 
 struct values {
-    struct class_values classes[IMAGE_CLASSES];
+    struct class_values classes[EVAL_CLASSES];
     double f1, accuracy, precision, balanced_accuracy;
 };
 
@@ -90,9 +90,9 @@ static void measure_overall(struct values *values, const struct tally *tally)
     double f1 = 0;
     double precision = 0;
     double sensitivities = 0;
-    for (int c = 0; c < IMAGE_CLASSES; c++)
+    for (int c = 0; c < EVAL_CLASSES; c++)
         known += tally->of_class[c];
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         if (tally->of_class[c] == 0)
             continue; /* a class that does not occur has share 0, whatever its rates */
         const struct class_values *of = &values->classes[c];
@@ -114,7 +114,7 @@ static void measure(double *out, const uint32_t *weights, const void *context_)
     const struct context *context = context_;
     struct tally tally = tally_images(context->input, weights);
     struct values values;
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         const struct counts *n = &tally.classes[c];
         values.classes[c] = (struct class_values){
             .sensitivity = ratio(n->tp, n->tp + n->fn),
@@ -135,7 +135,7 @@ static void measure(double *out, const uint32_t *weights, const void *context_)
 static int check_image(const struct classification_input *input, int64_t i, struct error *err)
 {
     int ones = 0;
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         int label = input->labels[i][c];
         float p = input->probabilities[i][c];
         if (label < -1 || label > 1)
@@ -150,7 +150,7 @@ static int check_image(const struct classification_input *input, int64_t i, stru
     if (ones > 1)
         return error_set(err, ERR_BAD_DATA, "image %lld is labelled as of %d classes", (long long)i,
                          ones);
-    if (input->predicted[i] < -1 || input->predicted[i] >= IMAGE_CLASSES)
+    if (input->predicted[i] < -1 || input->predicted[i] >= EVAL_CLASSES)
         return error_set(err, ERR_BAD_DATA, "image %lld: predicted class %d", (long long)i,
                          input->predicted[i]);
     return 0;
@@ -161,10 +161,10 @@ static void count_image(struct classification_result *out, const struct classifi
 {
     int predicted = input->predicted[i];
     out->unanswered += predicted < 0;
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         if (input->labels[i][c] == 1) {
             out->known++;
-            out->confusion[c][predicted < 0 ? IMAGE_CLASSES : predicted]++;
+            out->confusion[c][predicted < 0 ? EVAL_CLASSES : predicted]++;
         }
     }
 }
@@ -175,12 +175,12 @@ static int measure_class(struct class_result *out, int c, struct ranking *rankin
     int rc = 0;
     const float *scores = input->probabilities ? &input->probabilities[0][c] : NULL;
     const int8_t *labels = input->labels ? &input->labels[0][c] : NULL;
-    TRY(ranking_make(ranking, scores, labels, IMAGE_CLASSES, input->predicted, input->images, err));
+    TRY(ranking_make(ranking, scores, labels, EVAL_CLASSES, input->predicted, input->images, err));
     TRY(curve_roc(&out->roc, ranking, err));
     TRY(curve_precision_recall(&out->precision_recall, ranking, err));
     curve_thin(&out->roc, curve_distance);
     curve_thin(&out->precision_recall, curve_distance);
-    calibration_measure(&out->calibration, scores, labels, IMAGE_CLASSES, input->predicted,
+    calibration_measure(&out->calibration, scores, labels, EVAL_CLASSES, input->predicted,
                         input->images);
 done:
     return rc;
@@ -191,7 +191,7 @@ int classification_measure(struct classification_result *out,
                            const struct bootstrap_options *options, struct error *err)
 {
     int rc = 0;
-    struct ranking rankings[IMAGE_CLASSES] = {0};
+    struct ranking rankings[EVAL_CLASSES] = {0};
     memset(out, 0, sizeof *out);
     if (input->images > INT32_MAX)
         return error_set(err, ERR_TOO_LARGE, "%lld images", (long long)input->images);
@@ -200,11 +200,11 @@ int classification_measure(struct classification_result *out,
         TRY(check_image(input, i, err));
         count_image(out, input, i);
     }
-    for (int c = 0; c < IMAGE_CLASSES; c++)
+    for (int c = 0; c < EVAL_CLASSES; c++)
         TRY(measure_class(&out->classes[c], c, &rankings[c], input, err));
 
     struct tally tally = tally_images(input, NULL);
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         struct class_result *of = &out->classes[c];
         const struct counts *n = &tally.classes[c];
         of->tp = n->tp;
@@ -220,7 +220,7 @@ int classification_measure(struct classification_result *out,
     TRY(bootstrap_estimate(estimates, VALUES, measure, &context, input->images, input->groups,
                            options, &out->groups, err));
     const struct estimate *next = estimates;
-    for (int c = 0; c < IMAGE_CLASSES; c++)
+    for (int c = 0; c < EVAL_CLASSES; c++)
         for (int v = 0; v < VALUES_PER_CLASS; v++)
             memcpy((char *)&out->classes[c] + class_estimates[v], next++, sizeof *next);
     out->f1 = *next++;
@@ -228,14 +228,14 @@ int classification_measure(struct classification_result *out,
     out->precision = *next++;
     out->balanced_accuracy = *next++;
 done:
-    for (int c = 0; c < IMAGE_CLASSES; c++)
+    for (int c = 0; c < EVAL_CLASSES; c++)
         ranking_free(&rankings[c]);
     return rc;
 }
 
 void classification_free(struct classification_result *result)
 {
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         curve_free(&result->classes[c].roc);
         curve_free(&result->classes[c].precision_recall);
     }

@@ -14,15 +14,15 @@
 #include "model/eval/bootstrap.h"
 #include "model/eval/curve.h"
 
-enum { IMAGE_CLASSES = 3 };
+enum { EVAL_CLASSES = 3 };
 
 /* The caller's arrays, `images` long. */
 struct classification_input {
     int64_t images;
-    const int8_t (*labels)[IMAGE_CLASSES];       /* 1, 0, or -1 where unknown; at most one is 1 */
-    const float (*probabilities)[IMAGE_CLASSES]; /* [0,1]; each class by itself */
-    const int8_t *predicted;                     /* 0..2; -1 = the model gave no answer */
-    const int32_t *groups;                       /* as bootstrap_estimate; NULL = none */
+    const int8_t (*labels)[EVAL_CLASSES];       /* 1, 0, or -1 where unknown; at most one is 1 */
+    const float (*probabilities)[EVAL_CLASSES]; /* [0,1]; each class by itself */
+    const int8_t *predicted;                    /* 0..2; -1 = the model gave no answer */
+    const int32_t *groups;                      /* as bootstrap_estimate; NULL = none */
 };
 
 struct class_result {
@@ -44,8 +44,8 @@ struct classification_result {
     int64_t known;      /* of these the class is known */
     int64_t unanswered; /* images without an answer */
     int64_t groups;     /* drawn by the bootstrap: patients, or images */
-    int64_t confusion[IMAGE_CLASSES][IMAGE_CLASSES + 1]; /* [true][predicted]; last: no answer */
-    struct class_result classes[IMAGE_CLASSES];
+    int64_t confusion[EVAL_CLASSES][EVAL_CLASSES + 1]; /* [true][predicted]; last: no answer */
+    struct class_result classes[EVAL_CLASSES];
 
     /* Over all classes, w(c) being their share of the known images. */
     struct estimate f1;                /* sum w(c) 2 Sens Prec / (Sens + Prec), formula 13 */

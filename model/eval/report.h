@@ -29,9 +29,9 @@ struct eval_model {
 struct eval_setup {
     const char *segmentation_data; /* where the images came from */
     const char *classification_data;
-    const char *group; /* what the bootstrap drew: "patient", "image" */
-    double score_threshold;
-    int max_detections;
+    const char *group;                      /* what the bootstrap drew: "patient", "image" */
+    double score_threshold, coco_threshold; /* COCO ranks more detections than a reader wants */
+    int max_detections, coco_detections;
     struct bootstrap_options bootstrap;
 };
 

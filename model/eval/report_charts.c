@@ -41,20 +41,20 @@ static void cell_open(struct html *html, double share)
 
 void chart_confusion(struct html *html, const struct classification_result *result)
 {
-    int columns = IMAGE_CLASSES + (result->unanswered > 0);
+    int columns = EVAL_CLASSES + (result->unanswered > 0);
     html_markup(html,
                 "<figure><table class=\"heat large\"><caption>Confusion matrix: images, and share "
                 "of the true class</caption><thead><tr><th></th>");
     for (int p = 0; p < columns; p++) {
         html_markup(html, "<th scope=\"col\">");
-        html_text(html, p < IMAGE_CLASSES ? report_image_classes[p].text : "No answer");
+        html_text(html, p < EVAL_CLASSES ? report_image_classes[p].text : "No answer");
         html_markup(html, "</th>");
     }
     html_markup(html, "<th scope=\"col\">All</th></tr></thead><tbody>");
-    for (int t = 0; t < IMAGE_CLASSES; t++) {
+    for (int t = 0; t < EVAL_CLASSES; t++) {
         const int64_t *row = result->confusion[t];
         int64_t all = 0;
-        for (int p = 0; p <= IMAGE_CLASSES; p++)
+        for (int p = 0; p <= EVAL_CLASSES; p++)
             all += row[p];
         html_markup(html, "<tr><th scope=\"row\">");
         html_text(html, report_image_classes[t].text);
@@ -130,14 +130,14 @@ void chart_roc(struct html *html, const struct classification_result *result)
     plot_begin(&plot, html, SQUARE_WIDTH, SQUARE_HEIGHT, "ROC", shares("1 − specificity"),
                shares("Sensitivity"));
     plot_line(&plot, (double[]){0, 1}, (double[]){0, 1}, 2, "#999", "3 4", 1, 1);
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         const struct curve *roc = &result->classes[c].roc;
         plot_line(&plot, roc->x, roc->y, (size_t)roc->count, report_image_classes[c].colour,
                   report_image_classes[c].dash, 2, 1);
     }
     plot_end(&plot);
     legend_begin(html);
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         legend_class(html, c, "AUROC", result->classes[c].auroc);
         legend_key_end(html);
     }
@@ -172,11 +172,11 @@ void chart_precision_recall(struct html *html, const struct classification_resul
     figure_begin(html);
     plot_begin(&plot, html, SQUARE_WIDTH, SQUARE_HEIGHT, "Precision and recall",
                shares("Recall (sensitivity)"), shares("Precision"));
-    for (int c = 0; c < IMAGE_CLASSES; c++)
+    for (int c = 0; c < EVAL_CLASSES; c++)
         draw_steps(&plot, &result->classes[c].precision_recall, &report_image_classes[c]);
     plot_end(&plot);
     legend_begin(html);
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         legend_class(html, c, "average precision", result->classes[c].average_precision);
         legend_key_end(html);
     }
@@ -214,11 +214,11 @@ void chart_calibration(struct html *html, const struct classification_result *re
                shares("Predicted probability, mean of bin"),
                shares("Share of images of the class"));
     plot_line(&plot, (double[]){0, 1}, (double[]){0, 1}, 2, "#999", "3 4", 1, 1);
-    for (int c = 0; c < IMAGE_CLASSES; c++)
+    for (int c = 0; c < EVAL_CLASSES; c++)
         draw_bins(&plot, &result->classes[c].calibration, &report_image_classes[c]);
     plot_end(&plot);
     legend_begin(html);
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         const struct calibration *calibration = &result->classes[c].calibration;
         legend_class(html, c, "Brier", result->classes[c].brier);
         if (calibration->count > 0)

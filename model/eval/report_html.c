@@ -6,7 +6,7 @@
 
 /* ---- names ---- */
 
-const struct report_name report_image_classes[IMAGE_CLASSES] = {
+const struct report_name report_image_classes[EVAL_CLASSES] = {
     {"control", "Control", "#0072B2", "6 3"},
     {"common_pneumonia", "Common pneumonia", "#009E73", "2 2.5"},
     {"covid_19", "COVID-19", "#D55E00", ""},

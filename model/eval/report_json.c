@@ -94,6 +94,8 @@ static json_t *setup_json(struct writer *w, const struct eval_setup *setup)
     put(w, made, "classification_data", string(w, setup->classification_data));
     put(w, made, "score_threshold", json_real(setup->score_threshold));
     put(w, made, "max_detections", json_integer(setup->max_detections));
+    put(w, made, "coco_score_threshold", json_real(setup->coco_threshold));
+    put(w, made, "coco_max_detections", json_integer(setup->coco_detections));
     json_t *bootstrap = object(w);
     put(w, bootstrap, "by", string(w, setup->group));
     put(w, bootstrap, "resamples", json_integer(setup->bootstrap.resamples));
@@ -172,9 +174,9 @@ static json_t *classification_json(struct writer *w, const struct classification
     put(w, made, "balanced_accuracy", estimate_json(w, result->balanced_accuracy));
     json_t *confusion = array(w);
     json_t *classes = object(w);
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         json_t *row = array(w);
-        for (int p = 0; p <= IMAGE_CLASSES; p++)
+        for (int p = 0; p <= EVAL_CLASSES; p++)
             append(w, row, json_integer(result->confusion[c][p]));
         append(w, confusion, row);
         put(w, classes, report_image_classes[c].id, class_json(w, &result->classes[c], curves));

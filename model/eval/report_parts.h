@@ -13,7 +13,7 @@ struct report_name {
     const char *dash;   /* stroke-dasharray, so that black and white print tells curves apart */
 };
 
-extern const struct report_name report_image_classes[IMAGE_CLASSES];
+extern const struct report_name report_image_classes[EVAL_CLASSES];
 extern const struct report_name report_objects[1 + AP_CLASSES]; /* [0]: all classes together */
 extern const struct report_name report_regions[REGIONS];
 extern const struct report_name report_pixels[PIXEL_LABELS];

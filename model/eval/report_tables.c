@@ -52,7 +52,7 @@ void table_classification(struct html *html, const struct classification_result 
         "Class",     "Images", "Others", "Sensitivity",       "Specificity",
         "Precision", "F1",     "AUROC",  "Average precision", NULL};
     head(html, "Image classes", columns);
-    for (int c = 0; c < IMAGE_CLASSES; c++) {
+    for (int c = 0; c < EVAL_CLASSES; c++) {
         const struct class_result *of = &result->classes[c];
         row_begin(html, report_image_classes[c].text, false);
         cell_count(html, of->positives);
@@ -272,9 +272,10 @@ void table_model(struct html *html, const struct eval_results *results)
     fact(html, "Segmentation data", setup->segmentation_data);
     fact(html, "Classification data", setup->classification_data);
     html_format(html,
-                "<tr><th scope=\"row\">Detections kept</th><td>score above %.3g, at most %d a "
-                "slice</td></tr>",
-                setup->score_threshold, setup->max_detections);
+                "<tr><th scope=\"row\">Detections</th><td>label maps and AP per image: score above "
+                "%.3g, at most %d a slice; COCO: score above %.3g, at most %d a slice</td></tr>",
+                setup->score_threshold, setup->max_detections, setup->coco_threshold,
+                setup->coco_detections);
     html_format(html, "<tr><th scope=\"row\">Intervals</th><td>%.3g&#8239;%%, bootstrap by ",
                 100 * setup->bootstrap.level);
     html_text(html, setup->group && setup->group[0] ? setup->group : "image");

@@ -26,8 +26,8 @@ static struct classification_input input_of(int64_t images, const int8_t *labels
 {
     return (struct classification_input){
         .images = images,
-        .labels = (const int8_t(*)[IMAGE_CLASSES])labels,
-        .probabilities = (const float(*)[IMAGE_CLASSES])probabilities,
+        .labels = (const int8_t(*)[EVAL_CLASSES])labels,
+        .probabilities = (const float(*)[EVAL_CLASSES])probabilities,
         .predicted = predicted,
         .groups = groups,
     };
