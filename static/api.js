@@ -53,16 +53,21 @@ export class Service {
     }
 
     /**
-     * Sends a file. Returns {json, text, requestId, roundTrip (ms)}; `text` is the answer as received.
-     * Throws ServiceError.
+     * Sends a file. Returns {json, text, requestId, roundTrip (ms)}; `text` is the answer as it
+     * came. Throws ServiceError.
      */
     async predict(file, { options = {}, signal, timeout = 120_000 } = {}) {
         const started = performance.now();
-        const answer = await this.#call(this.predictAddress(options), {
-            method: 'POST',
-            body: file,
-            headers: file.type ? {} : { 'Content-Type': 'application/octet-stream' },
-        }, signal, timeout);
+        const answer = await this.#call(
+            this.predictAddress(options),
+            {
+                method: 'POST',
+                body: file,
+                headers: file.type ? {} : { 'Content-Type': 'application/octet-stream' },
+            },
+            signal,
+            timeout,
+        );
         return { ...answer, roundTrip: performance.now() - started };
     }
 
@@ -88,7 +93,11 @@ export class Service {
         }
         try {
             const response = await this.fetch(url, {
-                ...init, headers, signal: stop.signal, cache: 'no-store', credentials: 'same-origin',
+                ...init,
+                headers,
+                signal: stop.signal,
+                cache: 'no-store',
+                credentials: 'same-origin',
                 redirect: 'error',
             });
             const text = await response.text();
@@ -133,7 +142,8 @@ function readAnswer(response, text) {
         status: response.status,
         requestId,
         retryAfter: retryAfterSeconds(response.headers.get('retry-after')),
-        detail: `HTTP ${response.status} came back ${what} where JSON was expected. ` +
+        detail:
+            `HTTP ${response.status} came back ${what} where JSON was expected. ` +
             'A proxy in front of the service may have answered instead.',
     };
     if (!response.ok && isObject) {

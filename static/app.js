@@ -2,6 +2,7 @@
 
 import { Service, ServiceError } from './api.js';
 import { byId, el, icon, segmented, show } from './dom.js';
+import { ServiceFacts } from './facts.js';
 import { findingsPanel, layerBar } from './findings.js';
 import { bytes, percent, plural } from './format.js';
 import { wireIntake } from './intake.js';
@@ -12,7 +13,7 @@ import { regionsPanel } from './regions.js';
 import { curlCommand, drawPicture, saveBlob, stem } from './save.js';
 import { readSlice } from './slice.js';
 import { isShown, Store } from './store.js';
-import { ServiceFacts } from './facts.js';
+import { NOTES } from './text.js';
 import { Viewer } from './viewer.js';
 
 const MODES = [
@@ -65,7 +66,8 @@ byId('layer-bar').append(layers.root);
 
 function setPhase(phase) {
     // Whoever pressed a button that now goes away continues at the slice.
-    const goesOn = document.activeElement?.closest('.cover') !== null &&
+    const goesOn =
+        document.activeElement?.closest('.cover') !== null &&
         document.activeElement !== document.body;
     document.body.dataset.phase = phase; // 'empty', 'busy', 'done', 'problem'
     show(byId('intro'), phase === 'empty');
@@ -77,8 +79,9 @@ function setPhase(phase) {
     byId('layer-bar').inert = phase !== 'done';
     stage.setAttribute('aria-busy', String(phase === 'busy'));
     if (goesOn) {
-        (phase === 'problem' ? byId('problem').querySelector('.problem-title') : stage)
-            .focus({ preventScroll: true });
+        (phase === 'problem' ? byId('problem').querySelector('.problem-title') : stage).focus({
+            preventScroll: true,
+        });
     }
 }
 
@@ -107,8 +110,12 @@ async function open(files) {
     byId('file-facts').textContent = bytes(file.size);
     setPhase('busy');
     startClock(mine);
-    announce(`Sending ${file.name}.` +
-        (files.length > 1 ? ` One slice at a time: the other ${files.length - 1} are left out.` : ''));
+    announce(
+        `Sending ${file.name}.` +
+            (files.length > 1
+                ? ` One slice at a time: the other ${files.length - 1} are left out.`
+                : ''),
+    );
     try {
         refuseEarly(file);
         const options = requestOptions();
@@ -141,7 +148,9 @@ function refuseEarly(file) {
     if (limit !== null && file.size > limit) {
         throw new ServiceError('problem', {
             code: 'payload_too_large',
-            detail: `${file.name} has ${bytes(file.size)}; this service takes up to ${bytes(limit)}.`,
+            detail:
+                `${file.name} has ${bytes(file.size)}; ` +
+                `this service takes up to ${bytes(limit)}.`,
         });
     }
 }
@@ -158,8 +167,10 @@ async function showPicture(file, mine) {
 }
 
 function describePicture(picture, file) {
-    return `${picture.width} × ${picture.height} px · ${picture.deep ? '16 bit · ' : ''}` +
-        bytes(file.size);
+    return (
+        `${picture.width} × ${picture.height} px · ${picture.deep ? '16 bit · ' : ''}` +
+        bytes(file.size)
+    );
 }
 
 function finish(mine, { file, picture, answer, options, ignored }) {
@@ -168,10 +179,16 @@ function finish(mine, { file, picture, answer, options, ignored }) {
     try {
         slice = readSlice(answer.json);
     } catch (error) {
-        fail(mine, file, new ServiceError('answer', {
-            detail: `The service answered, but not with a slice this page understands: ${error.message}.`,
-            requestId: answer.requestId,
-        }));
+        fail(
+            mine,
+            file,
+            new ServiceError('answer', {
+                detail:
+                    'The service answered, but not with a slice this page understands: ' +
+                    `${error.message}.`,
+                requestId: answer.requestId,
+            }),
+        );
         return;
     }
     slice.requestId ||= answer.requestId;
@@ -179,20 +196,13 @@ function finish(mine, { file, picture, answer, options, ignored }) {
     let drawn = picture;
     if (drawn === null || drawn.width !== slice.width || drawn.height !== slice.height) {
         drawn = blankPicture(slice.width, slice.height);
-        notes.push({
-            code: 'no_picture', title: 'The slice itself cannot be shown',
-            detail: 'This browser reads the file differently from the service, so the findings are ' +
-                'drawn on black.',
-        });
+        notes.push(NOTES.noPicture);
     }
     if (ignored > 0) {
-        notes.push({
-            code: 'one_at_a_time', title: 'One slice at a time',
-            detail: `Only ${file.name} was sent; ${plural(ignored, 'other file was', 'other files were')} ` +
-                'left out.',
-        });
+        notes.push(NOTES.oneAtATime(file.name, ignored));
     }
-    const noise = slice.model.trained === false ||
+    const noise =
+        slice.model.trained === false ||
         (slice.model.trained === undefined && facts.model.trained === false);
     facts.setAnswer(noise);
     shown = { file, picture: drawn, answer, slice, options, noise };
@@ -205,7 +215,9 @@ function finish(mine, { file, picture, answer, options, ignored }) {
     panels.findings.show(slice);
     panels.regions.show(slice);
     panels.details.show(slice, {
-        info: facts.info, roundTrip: answer.roundTrip, file,
+        info: facts.info,
+        roundTrip: answer.roundTrip,
+        file,
         curl: curlCommand(service.predictAddress(options), file.name, service.key !== ''),
     });
     setPhase('done');
@@ -216,18 +228,24 @@ function finish(mine, { file, picture, answer, options, ignored }) {
 }
 
 function describe(slice, noise) {
-    const c = slice.classification;
-    return `${noise ? 'Untrained model, results are noise. ' : ''}` +
-        `${c === null ? 'No assessment' : `${c.predicted.label}, ${percent(c.predicted.probability)}`}. ` +
-        `${plural(slice.detections.length, 'finding')}, ${plural(slice.regions.length, 'region')}.`;
+    const c = slice.classification?.predicted;
+    const verdict = c === undefined ? 'No assessment' : `${c.label}, ${percent(c.probability)}`;
+    return (
+        `${noise ? 'Untrained model, results are noise. ' : ''}${verdict}. ` +
+        `${plural(slice.detections.length, 'finding')}, ${plural(slice.regions.length, 'region')}.`
+    );
 }
 
 function fail(mine, file, error) {
     clearInterval(mine.ticker);
-    const problem = error instanceof ServiceError ? error
-        : error instanceof DOMException
-            ? new ServiceError('file', { detail: `${file.name} cannot be read: ${error.message}` })
-            : new ServiceError('answer', { detail: `This page failed: ${error.message}` });
+    const problem =
+        error instanceof ServiceError
+            ? error
+            : error instanceof DOMException
+              ? new ServiceError('file', {
+                    detail: `${file.name} cannot be read: ${error.message}`,
+                })
+              : new ServiceError('answer', { detail: `This page failed: ${error.message}` });
     mine.card = problemCard(problem, {
         retry: () => open([last]),
         choose: () => byId('picker').click(),
@@ -248,8 +266,10 @@ function fail(mine, file, error) {
 /* ---- taking away ---- */
 
 function saveJson() {
-    saveBlob(new Blob([shown.answer.text], { type: 'application/json' }),
-        `${stem(shown.file.name)}.oneshot.json`);
+    saveBlob(
+        new Blob([shown.answer.text], { type: 'application/json' }),
+        `${stem(shown.file.name)}.oneshot.json`,
+    );
 }
 
 async function savePng() {
@@ -279,16 +299,19 @@ function wireStage() {
     store.watch(['mode'], (state) => {
         stage.dataset.mode = state.mode;
         byId('attention-legend').hidden = state.mode !== 'attention' && state.mode !== 'both';
-        byId('layer-bar').classList.toggle('quiet', state.mode === 'image' || state.mode === 'attention');
+        byId('layer-bar').classList.toggle(
+            'quiet',
+            state.mode === 'image' || state.mode === 'attention',
+        );
         document.querySelector(`[name=mode][value=${state.mode}]`).checked = true;
     });
     byId('zoom-in').addEventListener('click', () => viewer.zoom(1.5));
     byId('zoom-out').addEventListener('click', () => viewer.zoom(1 / 1.5));
     byId('zoom-fit').addEventListener('click', () => viewer.fit());
-    byId('contrast').addEventListener('click',
-        () => store.set({ stretch: !store.state.stretch }));
+    byId('contrast').addEventListener('click', () => store.set({ stretch: !store.state.stretch }));
     store.watch(['stretch'], (state) =>
-        byId('contrast').setAttribute('aria-pressed', String(state.stretch)));
+        byId('contrast').setAttribute('aria-pressed', String(state.stretch)),
+    );
     viewer.addEventListener('view', (event) => {
         byId('zoom-level').textContent = `${Math.round(event.detail.scale * 100)} %`;
         byId('zoom-fit').setAttribute('aria-pressed', String(event.detail.fitted));
@@ -329,8 +352,10 @@ function showProbe(probe) {
     if (probe !== null) {
         box.replaceChildren(
             el('span', {}, `x ${probe.x}  y ${probe.y}  grey ${probe.value}`),
-            ...probe.classes.map((c) => el('span', { class: 'probe-class', css: { '--swatch': c.colour } },
-                c.short)));
+            ...probe.classes.map((c) =>
+                el('span', { class: 'probe-class', css: { '--swatch': c.colour } }, c.short),
+            ),
+        );
     }
 }
 
@@ -345,16 +370,20 @@ function stageKey(event) {
             return;
         }
         const attention = state.mode === 'attention';
-        const list = (attention ? slice.regions : slice.detections)
-            .filter((item) => attention || isShown(item, state));
+        const list = (attention ? slice.regions : slice.detections).filter(
+            (item) => attention || isShown(item, state),
+        );
         if (list.length > 0) {
             const at = list.findIndex((item) => item.index === state.selected?.index);
             const next = list[(at + by + list.length + (at < 0 && by < 0 ? 1 : 0)) % list.length];
-            store.set({ selected: { kind: attention ? 'region' : 'detection', index: next.index } });
+            store.set({
+                selected: { kind: attention ? 'region' : 'detection', index: next.index },
+            });
         }
     };
     const actions = {
-        n: () => step(1), p: () => step(-1),
+        n: () => step(1),
+        p: () => step(-1),
         z: () => zoomToReference(state.selected),
         m: () => store.set({ masks: !state.masks }),
         b: () => store.set({ boxes: !state.boxes }),

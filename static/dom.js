@@ -39,7 +39,9 @@ export function icon(name) {
 
 /** Replaces what a node holds; null is skipped. */
 export function fill(node, ...children) {
-    node.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));
+    node.replaceChildren(
+        ...children.flat().filter((child) => child !== null && child !== undefined),
+    );
 }
 
 export function byId(id) {
@@ -53,19 +55,25 @@ export function show(node, visible) {
 
 /** A radio group drawn as one segmented control. `choices`: [{value, label, title}]. */
 export function segmented(label, name, choices, value, onChange) {
-    return el('fieldset', { class: 'segmented' },
+    return el(
+        'fieldset',
+        { class: 'segmented' },
         el('legend', { class: 'sr-only' }, label),
         choices.map((choice) => {
             const input = el('input', {
-                type: 'radio', name, value: choice.value, checked: choice.value === value,
+                type: 'radio',
+                name,
+                value: choice.value,
+                checked: choice.value === value,
                 on: { change: () => onChange(choice.value) },
             });
             return el('label', { title: choice.title }, input, el('span', {}, choice.label));
-        }));
+        }),
+    );
 }
 
 /** Copies text, also where the clipboard API is withheld (plain http on another machine). */
-export async function copyText(text) {
+async function copyText(text) {
     try {
         await navigator.clipboard.writeText(text);
         return true;
@@ -83,19 +91,26 @@ export async function copyText(text) {
 /** A small button that copies what `text()` returns and says so. */
 export function copyButton(label, text) {
     const mark = el('span', { class: 'copy-mark' }, icon('copy'));
-    const button = el('button', {
-        type: 'button', class: 'icon-button small', 'aria-label': label, title: label,
-        on: {
-            click: async () => {
-                const done = await copyText(text());
-                mark.replaceChildren(icon(done ? 'check' : 'alert'));
-                button.setAttribute('aria-label', done ? 'Copied' : 'Copying failed');
-                setTimeout(() => {
-                    mark.replaceChildren(icon('copy'));
-                    button.setAttribute('aria-label', label);
-                }, 1600);
+    const button = el(
+        'button',
+        {
+            type: 'button',
+            class: 'icon-button small',
+            'aria-label': label,
+            title: label,
+            on: {
+                click: async () => {
+                    const done = await copyText(text());
+                    mark.replaceChildren(icon(done ? 'check' : 'alert'));
+                    button.setAttribute('aria-label', done ? 'Copied' : 'Copying failed');
+                    setTimeout(() => {
+                        mark.replaceChildren(icon('copy'));
+                        button.setAttribute('aria-label', label);
+                    }, 1600);
+                },
             },
         },
-    }, mark);
+        mark,
+    );
     return button;
 }

@@ -1,4 +1,4 @@
-// What is known about the service: its state in the header, the model, limits, the untrained banner.
+// What is known about the service: its state in the header, the model, its limits, the banner.
 
 import { byId, el, show } from './dom.js';
 import { bytes, count } from './format.js';
@@ -24,7 +24,8 @@ export class ServiceFacts {
         const limits = this.info.limits ?? {};
         const known = (value) => (Number.isFinite(value) ? value : null);
         return {
-            body: known(limits.max_body_bytes), pixels: known(limits.max_pixels),
+            body: known(limits.max_body_bytes),
+            pixels: known(limits.max_pixels),
             time: known(limits.timeout_ms),
         };
     }
@@ -52,10 +53,16 @@ export class ServiceFacts {
                 this.#pill('wait', 'Key needed');
                 return;
             }
-            this.#pill(error.status === 503 ? 'wait' : 'down',
-                error.code === 'model_loading' ? 'Model loading'
-                    : error.code === 'draining' ? 'Shutting down'
-                        : error.status === 503 ? 'Not ready' : 'Not reachable');
+            this.#pill(
+                error.status === 503 ? 'wait' : 'down',
+                error.code === 'model_loading'
+                    ? 'Model loading'
+                    : error.code === 'draining'
+                      ? 'Shutting down'
+                      : error.status === 503
+                        ? 'Not ready'
+                        : 'Not reachable',
+            );
             const seconds = error.retryAfter ?? AGAIN[Math.min(this.tries++, AGAIN.length - 1)];
             this.timer = setTimeout(() => this.refresh(), seconds * 1000);
         }

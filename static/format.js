@@ -37,7 +37,7 @@ export function bytes(value) {
         value /= 1024;
         unit++;
     }
-    return `${unit === 0 || value >= 100 ? value.toFixed(0) : value.toFixed(1)}\u00a0${units[unit]}`;
+    return `${value.toFixed(unit === 0 || value >= 100 ? 0 : 1)}\u00a0${units[unit]}`;
 }
 
 export function plural(n, one, many = `${one}s`) {

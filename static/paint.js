@@ -1,4 +1,4 @@
-// Draws a slice with everything over it onto a canvas: on the page and into the saved picture alike.
+// Draws a slice and everything over it onto a canvas: of the page, or of a picture to save.
 
 import { ATTENTION, objectClass, OBJECT_CLASSES, channels, withAlpha } from './palette.js';
 import { plainCanvas } from './picture.js';
@@ -45,8 +45,13 @@ export class Painter {
         const { picture } = this;
         context.imageSmoothingEnabled = view.scale * size.ratio < 3;
         context.imageSmoothingQuality = 'high';
-        context.drawImage(picture.canvas(state.stretch), view.x, view.y,
-            picture.width * view.scale, picture.height * view.scale);
+        context.drawImage(
+            picture.canvas(state.stretch),
+            view.x,
+            view.y,
+            picture.width * view.scale,
+            picture.height * view.scale,
+        );
         if (this.slice !== null) {
             const tags = [];
             if (state.mode === 'findings' || state.mode === 'both') {
@@ -69,21 +74,26 @@ export class Painter {
         }
         const inside = (box) => x >= box.x && y >= box.y && x < box.x + box.w && y < box.y + box.h;
         const smallest = (items, areaOf) =>
-            items.reduce((best, item) => (best === null || areaOf(item) < areaOf(best) ? item : best),
-                null);
+            items.reduce(
+                (best, item) => (best === null || areaOf(item) < areaOf(best) ? item : best),
+                null,
+            );
         if (state.mode !== 'attention') {
             const shown = this.slice.detections.filter((d) => isShown(d, state));
             const onMask = shown.filter((d) => state.masks && maskAt(d.mask, x, y));
             const onBox = shown.filter((d) => (state.boxes || d.mask === null) && inside(d.box));
-            const found = smallest(onMask, (d) => d.area) ??
+            const found =
+                smallest(onMask, (d) => d.area) ??
                 (state.mode === 'findings' ? smallest(onBox, (d) => d.box.w * d.box.h) : null);
             if (found !== null) {
                 return { kind: 'detection', index: found.index };
             }
         }
         if (state.mode !== 'findings') {
-            const place = smallest(this.places.filter((p) => inside(p.box)),
-                (p) => p.box.w * p.box.h);
+            const place = smallest(
+                this.places.filter((p) => inside(p.box)),
+                (p) => p.box.w * p.box.h,
+            );
             if (place !== null) {
                 return { kind: 'region', index: place.regions[0].index };
             }
@@ -97,7 +107,8 @@ export class Painter {
             return [];
         }
         const names = this.slice.detections
-            .filter((d) => isShown(d, state) && maskAt(d.mask, x, y)).map((d) => d.className);
+            .filter((d) => isShown(d, state) && maskAt(d.mask, x, y))
+            .map((d) => d.className);
         return [...new Set(names)].map(objectClass);
     }
 
@@ -105,7 +116,8 @@ export class Painter {
         const { context, state } = this;
         const shown = this.slice.detections.filter((d) => isShown(d, state));
         const focus = [state.selected, state.hovered];
-        const isFocus = (d) => focus.some((ref) => same(ref, { kind: 'detection', index: d.index }));
+        const isFocus = (d) =>
+            focus.some((ref) => same(ref, { kind: 'detection', index: d.index }));
         if (state.masks) {
             context.imageSmoothingEnabled = false;
             for (const { name } of OBJECT_CLASSES) {
@@ -117,7 +129,8 @@ export class Painter {
             }
             context.globalAlpha = 1;
         }
-        const dimmed = state.selected?.kind === 'detection' &&
+        const dimmed =
+            state.selected?.kind === 'detection' &&
             shown.some((d) => d.index === state.selected.index);
         // Largest first, so that what lies inside the lungs is drawn over them.
         for (const d of [...shown].sort((a, b) => b.box.w * b.box.h - a.box.w * a.box.h)) {
@@ -134,7 +147,10 @@ export class Painter {
             if (state.boxes || focused) {
                 tags.push({
                     text: `${short} ${fixed(d.score, 2)}`,
-                    box: d.box, colour, strength, weight: (focused ? 10 : quiet ? 0 : 1) + d.score,
+                    box: d.box,
+                    colour,
+                    strength,
+                    weight: (focused ? 10 : quiet ? 0 : 1) + d.score,
                     force: focused,
                 });
             }
@@ -147,11 +163,15 @@ export class Painter {
         const { state } = this;
         const branch = state.attention;
         const strongest = Math.max(1e-9, ...this.places.map((p) => Math.abs(p.weights[branch])));
-        const order = [...this.places]
-            .sort((a, b) => Math.abs(a.weights[branch]) - Math.abs(b.weights[branch]));
-        const isFocus = (place) => place.regions.some((r) =>
-            [state.selected, state.hovered].some((ref) =>
-                same(ref, { kind: 'region', index: r.index })));
+        const order = [...this.places].sort(
+            (a, b) => Math.abs(a.weights[branch]) - Math.abs(b.weights[branch]),
+        );
+        const isFocus = (place) =>
+            place.regions.some((r) =>
+                [state.selected, state.hovered].some((ref) =>
+                    same(ref, { kind: 'region', index: r.index }),
+                ),
+            );
         const dimmed = state.selected?.kind === 'region';
         order.forEach((place, index) => {
             const weight = place.weights[branch];
@@ -160,19 +180,37 @@ export class Painter {
             const focused = isFocus(place);
             const strength = focused ? 1 : (dimmed ? 0.45 : 1) * (0.22 + 0.78 * share);
             const inner = this.#toScreen(place.box);
-            this.context.fillStyle = withAlpha(style.colour, (focused ? 0.12 : 0) + 0.3 * share * share);
+            this.context.fillStyle = withAlpha(
+                style.colour,
+                (focused ? 0.12 : 0) + 0.3 * share * share,
+            );
             this.context.fillRect(inner.x, inner.y, inner.w, inner.h);
-            this.#box(place.box, style.colour, style.dash, focused ? 3 : 0.8 + 2.2 * share, strength);
+            this.#box(
+                place.box,
+                style.colour,
+                style.dash,
+                focused ? 3 : 0.8 + 2.2 * share,
+                strength,
+            );
             if (place.regions.length > 1) {
-                this.#box(shrink(place.box, 3 / this.view.scale), style.colour, [1, 3], 1, strength);
+                this.#box(
+                    shrink(place.box, 3 / this.view.scale),
+                    style.colour,
+                    [1, 3],
+                    1,
+                    strength,
+                );
             }
             if (focused || index >= order.length - LABELLED_PLACES) {
                 const value = branch === 'difference' ? signedPercent(weight) : percent(weight);
                 const again = place.regions.length > 1 ? ` ×${place.regions.length}` : '';
                 tags.push({
                     text: `#${place.regions[0].rank}${again}  ${value}`,
-                    box: place.box, colour: style.colour, strength: focused ? 1 : 0.55 + 0.45 * share,
-                    weight: (focused ? 10 : 2) + share, force: focused,
+                    box: place.box,
+                    colour: style.colour,
+                    strength: focused ? 1 : 0.55 + 0.45 * share,
+                    weight: (focused ? 10 : 2) + share,
+                    force: focused,
                 });
             }
         });
@@ -208,8 +246,13 @@ export class Painter {
 
     #plane(canvas) {
         const { view } = this;
-        this.context.drawImage(canvas, view.x, view.y,
-            canvas.width * view.scale, canvas.height * view.scale);
+        this.context.drawImage(
+            canvas,
+            view.x,
+            view.y,
+            canvas.width * view.scale,
+            canvas.height * view.scale,
+        );
     }
 
     #outline(d, colour, dash, width, strength) {
@@ -266,8 +309,13 @@ export class Painter {
             top = Math.max(2, y + 1);
         }
         const place = { left, top, right: left + width, bottom: top + height };
-        const blocked = this.taken.some((t) => place.left < t.right && place.right > t.left &&
-            place.top < t.bottom && place.bottom > t.top);
+        const blocked = this.taken.some(
+            (t) =>
+                place.left < t.right &&
+                place.right > t.left &&
+                place.top < t.bottom &&
+                place.bottom > t.top,
+        );
         if ((blocked && !force) || top > size.height || x > size.width || x + w < 0) {
             return;
         }
@@ -299,7 +347,7 @@ export class Painter {
         const reach = Math.hypot(size.width, size.height) / 2;
         for (let y = -Math.ceil(reach / 110) * 110; y <= reach; y += 110) {
             for (let x = -Math.ceil(reach / 330) * 330; x <= reach; x += 330) {
-                context.fillText('UNTRAINED · NOISE', x + (y / 110 % 2) * 165, y);
+                context.fillText('UNTRAINED · NOISE', x + ((y / 110) % 2) * 165, y);
             }
         }
         context.restore();
@@ -317,12 +365,21 @@ export class Painter {
 }
 
 function maskAt(mask, x, y) {
-    return mask !== null && x >= 0 && y >= 0 && x < mask.width && y < mask.height &&
-        mask.data[Math.floor(y) * mask.width + Math.floor(x)] !== 0;
+    return (
+        mask !== null &&
+        x >= 0 &&
+        y >= 0 &&
+        x < mask.width &&
+        y < mask.height &&
+        mask.data[Math.floor(y) * mask.width + Math.floor(x)] !== 0
+    );
 }
 
 function shrink(box, by) {
     return {
-        x: box.x + by, y: box.y + by, w: Math.max(1, box.w - 2 * by), h: Math.max(1, box.h - 2 * by),
+        x: box.x + by,
+        y: box.y + by,
+        w: Math.max(1, box.w - 2 * by),
+        h: Math.max(1, box.h - 2 * by),
     };
 }

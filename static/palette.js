@@ -32,7 +32,13 @@ export const OBJECT_CLASSES = [
 ];
 
 const UNKNOWN_OBJECT = {
-    name: '', label: 'Other', short: 'Other', colour: '#c3cad2', dash: [2, 3], opacity: 0.3, hint: '',
+    name: '',
+    label: 'Other',
+    short: 'Other',
+    colour: '#c3cad2',
+    dash: [2, 3],
+    opacity: 0.3,
+    hint: '',
 };
 
 const IMAGE_CLASSES = {
@@ -49,8 +55,14 @@ export const ATTENTION = {
 
 /** Words and colour of an object class; a class this viewer does not know keeps its own name. */
 export function objectClass(name) {
-    return OBJECT_CLASSES.find((c) => c.name === name) ??
-        { ...UNKNOWN_OBJECT, name, label: name || UNKNOWN_OBJECT.label, short: name || 'Other' };
+    return (
+        OBJECT_CLASSES.find((c) => c.name === name) ?? {
+            ...UNKNOWN_OBJECT,
+            name,
+            label: name || UNKNOWN_OBJECT.label,
+            short: name || 'Other',
+        }
+    );
 }
 
 /** Words of an image class. */

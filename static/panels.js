@@ -3,10 +3,15 @@
 import { copyButton, el, fill, icon, show } from './dom.js';
 import { bytes, count, fixed, milliseconds, percent } from './format.js';
 import { objectClass } from './palette.js';
+import { ASSESSMENT, BURDEN, WARNING_TITLES } from './text.js';
 
 function panel(id, title, ...content) {
-    return el('section', { class: 'panel', 'aria-labelledby': `h-${id}` },
-        el('header', { class: 'panel-head' }, el('h2', { id: `h-${id}` }, title)), content);
+    return el(
+        'section',
+        { class: 'panel', 'aria-labelledby': `h-${id}` },
+        el('header', { class: 'panel-head' }, el('h2', { id: `h-${id}` }, title)),
+        content,
+    );
 }
 
 /** The class of the slice: three separate scores. */
@@ -20,37 +25,58 @@ export function assessmentPanel() {
             root.classList.toggle('noise', noise);
             const c = slice.classification;
             if (c === null) {
-                fill(body, el('p', { class: 'verdict none' }, 'No assessment'),
-                    el('p', { class: 'lead' }, slice.explained && slice.regions.length === 0
-                        ? 'The model decides from regions it finds in the lungs. In this slice none ' +
-                          'survived, so it gives no class rather than inventing one. Is this an axial ' +
-                          'chest slice in a lung window?'
-                        : 'This answer carries no classification.'));
+                fill(
+                    body,
+                    el('p', { class: 'verdict none' }, 'No assessment'),
+                    el(
+                        'p',
+                        { class: 'lead' },
+                        slice.explained && slice.regions.length === 0
+                            ? ASSESSMENT.noRegions
+                            : ASSESSMENT.absent,
+                    ),
+                );
                 return;
             }
-            fill(body,
-                el('p', { class: 'verdict' },
+            fill(
+                body,
+                el(
+                    'p',
+                    { class: 'verdict' },
                     el('span', { class: 'verdict-name' }, c.predicted.label),
-                    el('span', { class: 'verdict-value' }, percent(c.predicted.probability))),
-                noise ? el('p', { class: 'noise-line' }, icon('alert'),
-                    'Noise: these weights were never trained.') : null,
-                el('ul', { class: 'classes' }, c.classes.map((item) => classBar(item, c.predicted))),
-                el('p', { class: 'note' },
-                    'Three separate scores, each a probability of its own (a sigmoid per class): they ' +
-                    'do not sum to 100\u00a0%. The highest one decides.'));
+                    el('span', { class: 'verdict-value' }, percent(c.predicted.probability)),
+                ),
+                noise ? el('p', { class: 'noise-line' }, icon('alert'), ASSESSMENT.noise) : null,
+                el(
+                    'ul',
+                    { class: 'classes' },
+                    c.classes.map((item) => classBar(item, c.predicted)),
+                ),
+                el('p', { class: 'note' }, ASSESSMENT.note),
+            );
         },
     };
 }
 
 function classBar(item, predicted) {
     const chosen = item === predicted;
-    return el('li', { class: chosen ? 'class-bar chosen' : 'class-bar', 'data-class': item.name },
-        el('span', { class: 'class-label', title: item.hint }, item.label,
-            chosen ? el('span', { class: 'badge' }, 'decision') : null),
-        el('span', { class: 'class-track', 'aria-hidden': 'true' },
-            el('span', { class: 'class-fill', css: { '--value': `${item.probability * 100}%` } })),
+    return el(
+        'li',
+        { class: chosen ? 'class-bar chosen' : 'class-bar', 'data-class': item.name },
+        el(
+            'span',
+            { class: 'class-label', title: item.hint },
+            item.label,
+            chosen ? el('span', { class: 'badge' }, 'decision') : null,
+        ),
+        el(
+            'span',
+            { class: 'class-track', 'aria-hidden': 'true' },
+            el('span', { class: 'class-fill', css: { '--value': `${item.probability * 100}%` } }),
+        ),
         el('span', { class: 'class-value' }, percent(item.probability)),
-        el('span', { class: 'class-logit' }, `logit ${fixed(item.logit, 2)}`));
+        el('span', { class: 'class-logit' }, `logit ${fixed(item.logit, 2)}`),
+    );
 }
 
 /** How much of the lungs is affected. */
@@ -67,46 +93,66 @@ export function burdenPanel() {
             }
             const lung = b.lung_px ?? 0;
             const share = (px) => (lung > 0 ? Math.min(1, (px ?? 0) / lung) : 0);
-            const item = (name, px, mm2) => el('div', {
-                class: 'quantity', css: { '--swatch': objectClass(name).colour },
-            },
-            el('dt', {}, el('span', { class: `swatch line-${name}`, 'aria-hidden': 'true' }),
-                objectClass(name).label),
-            el('dd', {}, count(px), el('small', {}, ' px'),
-                Number.isFinite(mm2) ? el('small', {}, ` · ${count(mm2)} mm²`) : null));
-            const part = (name, px) => el('span', {
-                class: `part line-${name}`,
-                css: { '--value': `${100 * share(px)}%`, '--swatch': objectClass(name).colour },
-            });
-            fill(body,
-                el('div', { class: 'burden' },
-                    el('p', { class: 'figure' }, lung > 0 && Number.isFinite(b.affected_pct)
-                        ? percent(b.affected_pct / 100) : '–'),
-                    el('p', { class: 'figure-label' }, lung > 0
-                        ? 'of the lung area in this slice lies under lesions'
-                        : 'No lung was outlined in this slice, so there is no area to compare with.')),
-                lung > 0 ? el('div', { class: 'stack', 'aria-hidden': 'true' },
-                    part('consolidation', b.consolidation_px), part('ggo', b.ggo_px)) : null,
-                el('dl', { class: 'quantities' },
-                    item('lungs', b.lung_px, b.lung_mm2), item('ggo', b.ggo_px, b.ggo_mm2),
-                    item('consolidation', b.consolidation_px, b.consolidation_mm2)),
-                el('p', { class: 'note' },
-                    'Counted by the service from all masks of this answer; overlapping masks count once. ' +
-                    'Hiding findings here does not change it.'));
+            const item = (name, px, mm2) =>
+                el(
+                    'div',
+                    {
+                        class: 'quantity',
+                        css: { '--swatch': objectClass(name).colour },
+                    },
+                    el(
+                        'dt',
+                        {},
+                        el('span', { class: `swatch line-${name}`, 'aria-hidden': 'true' }),
+                        objectClass(name).label,
+                    ),
+                    el(
+                        'dd',
+                        {},
+                        count(px),
+                        el('small', {}, ' px'),
+                        Number.isFinite(mm2) ? el('small', {}, ` · ${count(mm2)} mm²`) : null,
+                    ),
+                );
+            const part = (name, px) =>
+                el('span', {
+                    class: `part line-${name}`,
+                    css: { '--value': `${100 * share(px)}%`, '--swatch': objectClass(name).colour },
+                });
+            fill(
+                body,
+                el(
+                    'div',
+                    { class: 'burden' },
+                    el(
+                        'p',
+                        { class: 'figure' },
+                        lung > 0 && Number.isFinite(b.affected_pct)
+                            ? percent(b.affected_pct / 100)
+                            : '–',
+                    ),
+                    el('p', { class: 'figure-label' }, lung > 0 ? BURDEN.share : BURDEN.noLung),
+                ),
+                lung > 0
+                    ? el(
+                          'div',
+                          { class: 'stack', 'aria-hidden': 'true' },
+                          part('consolidation', b.consolidation_px),
+                          part('ggo', b.ggo_px),
+                      )
+                    : null,
+                el(
+                    'dl',
+                    { class: 'quantities' },
+                    item('lungs', b.lung_px, b.lung_mm2),
+                    item('ggo', b.ggo_px, b.ggo_mm2),
+                    item('consolidation', b.consolidation_px, b.consolidation_mm2),
+                ),
+                el('p', { class: 'note' }, BURDEN.note),
+            );
         },
     };
 }
-
-const WARNING_TITLES = {
-    window_assumed: 'Window assumed',
-    not_chest_like: 'May not be a chest slice',
-    low_resolution: 'Low resolution',
-    colour_input: 'Coloured picture',
-    hu_offset_suspected: 'Shifted Hounsfield values suspected',
-    nan_voxels: 'Undefined voxels',
-    rois_padded: 'Few regions found',
-    anisotropic: 'Uneven voxels',
-};
 
 /** Warnings of the service, and notes of this page (`extra`: [{code, detail}]). */
 export function notesPanel() {
@@ -118,17 +164,31 @@ export function notesPanel() {
         show(slice, extra = []) {
             const notes = [...extra, ...slice.warnings];
             show(root, notes.length > 0);
-            fill(list, notes.map((w) => el('li', { 'data-warning': w.code, title: w.code },
-                icon('alert'), el('p', {},
-                    el('strong', {}, w.title ?? WARNING_TITLES[w.code] ?? w.code),
-                    w.detail ? ` ${w.detail}` : null))));
+            fill(
+                list,
+                notes.map((w) =>
+                    el(
+                        'li',
+                        { 'data-warning': w.code, title: w.code },
+                        icon('alert'),
+                        el(
+                            'p',
+                            {},
+                            el('strong', {}, w.title ?? WARNING_TITLES[w.code] ?? w.code),
+                            w.detail ? ` ${w.detail}` : null,
+                        ),
+                    ),
+                ),
+            );
         },
     };
 }
 
 const STAGES = [
-    { key: 'queue', label: 'Waiting' }, { key: 'decode', label: 'Reading' },
-    { key: 'infer', label: 'Model' }, { key: 'encode', label: 'Writing' },
+    { key: 'queue', label: 'Waiting' },
+    { key: 'decode', label: 'Reading' },
+    { key: 'infer', label: 'Model' },
+    { key: 'encode', label: 'Writing' },
 ];
 
 /** Timing, model, input, request, and what to take away. */
@@ -136,17 +196,40 @@ export function detailsPanel(actions) {
     const timing = el('div');
     const facts = el('dl', { class: 'facts' });
     const command = el('code', { class: 'command', tabindex: '0' });
-    const root = panel('details', 'About this answer',
+    const root = panel(
+        'details',
+        'About this answer',
         timing,
-        el('div', { class: 'buttons' },
-            el('button', { type: 'button', class: 'button', id: 'save-json', on: { click: actions.saveJson } },
-                icon('download'), 'Answer (JSON)'),
-            el('button', { type: 'button', class: 'button', id: 'save-png', on: { click: actions.savePng } },
-                icon('download'), 'Picture (PNG)')),
+        el(
+            'div',
+            { class: 'buttons' },
+            el(
+                'button',
+                {
+                    type: 'button',
+                    class: 'button',
+                    id: 'save-json',
+                    on: { click: actions.saveJson },
+                },
+                icon('download'),
+                'Answer (JSON)',
+            ),
+            el(
+                'button',
+                { type: 'button', class: 'button', id: 'save-png', on: { click: actions.savePng } },
+                icon('download'),
+                'Picture (PNG)',
+            ),
+        ),
         facts,
         el('h3', {}, 'The same request from a terminal'),
-        el('div', { class: 'command-box' }, command,
-            copyButton('Copy curl command', () => command.textContent)));
+        el(
+            'div',
+            { class: 'command-box' },
+            command,
+            copyButton('Copy curl command', () => command.textContent),
+        ),
+    );
     return {
         root,
         show(slice, { info, roundTrip, file, curl }) {
@@ -155,19 +238,34 @@ export function detailsPanel(actions) {
             const model = { ...info.model, ...slice.model };
             const { input } = slice;
             const intensity = input.intensity;
-            const request = slice.requestId === '' ? null : el('span', { class: 'with-copy' },
-                el('code', { id: 'request-id' }, slice.requestId),
-                copyButton('Copy request id', () => slice.requestId));
+            const request =
+                slice.requestId === ''
+                    ? null
+                    : el(
+                          'span',
+                          { class: 'with-copy' },
+                          el('code', { id: 'request-id' }, slice.requestId),
+                          copyButton('Copy request id', () => slice.requestId),
+                      );
             facts.replaceChildren(
                 ...group('Request', [['Request id', request]]),
                 ...group('Input', [
                     ['File', file.name],
-                    ['Size', `${slice.width} × ${slice.height} px` +
-                        `${input.bit_depth ? `, ${input.bit_depth} bit` : ''}, ${bytes(file.size)}`],
+                    [
+                        'Size',
+                        [
+                            `${slice.width} × ${slice.height} px`,
+                            input.bit_depth ? `${input.bit_depth} bit` : null,
+                            bytes(file.size),
+                        ]
+                            .filter(Boolean)
+                            .join(', '),
+                    ],
                     ['Intensities', intensity ? describeIntensity(intensity) : null],
                     ['SHA-256', hash(input.sha256)],
                 ]),
-                ...group('Model', modelFacts(model)));
+                ...group('Model', modelFacts(model)),
+            );
         },
     };
 }
@@ -176,8 +274,14 @@ export function detailsPanel(actions) {
 export function modelFacts(model) {
     return [
         ['Name', [model.name, model.version].filter(Boolean).join(' · ')],
-        ['Weights', model.trained === false ? 'untrained: every result is noise'
-            : model.trained === true ? 'trained' : null],
+        [
+            'Weights',
+            model.trained === false
+                ? 'untrained: every result is noise'
+                : model.trained === true
+                  ? 'trained'
+                  : null,
+        ],
         ['Trained on', model.trained_on],
         ['Backbone', model.backbone],
         ['Norm statistics', model.batch_norm],
@@ -190,22 +294,37 @@ export function modelFacts(model) {
 /** <dt>/<dd> pairs under a heading, without those that have nothing to say. */
 export function group(title, rows) {
     const told = rows.filter(([, value]) => value !== null && value !== undefined && value !== '');
-    return told.length === 0 ? [] : [
-        el('div', { class: 'facts-title' }, el('dt', {}, title), el('dd', { class: 'sr-only' }, ' ')),
-        ...told.map(([label, value]) => el('div', {}, el('dt', {}, label), el('dd', {}, value))),
-    ];
+    return told.length === 0
+        ? []
+        : [
+              el(
+                  'div',
+                  { class: 'facts-title' },
+                  el('dt', {}, title),
+                  el('dd', { class: 'sr-only' }, ' '),
+              ),
+              ...told.map(([label, value]) =>
+                  el('div', {}, el('dt', {}, label), el('dd', {}, value)),
+              ),
+          ];
 }
 
 function hash(value) {
     return typeof value === 'string' && value !== ''
-        ? el('span', { class: 'with-copy' }, el('code', { title: value }, `${value.slice(0, 12)}…`),
-            copyButton('Copy SHA-256', () => value))
+        ? el(
+              'span',
+              { class: 'with-copy' },
+              el('code', { title: value }, `${value.slice(0, 12)}…`),
+              copyButton('Copy SHA-256', () => value),
+          )
         : null;
 }
 
 function describeIntensity(intensity) {
-    const window = Number.isFinite(intensity.window) && Number.isFinite(intensity.level)
-        ? ` (window ${intensity.window}, level ${intensity.level})` : '';
+    const window =
+        Number.isFinite(intensity.window) && Number.isFinite(intensity.level)
+            ? ` (window ${intensity.window}, level ${intensity.level})`
+            : '';
     const taken = intensity.mode === 'hu' ? 'Hounsfield units' : 'already windowed';
     return `${taken}${window}${intensity.assumed ? ', assumed' : ''}`;
 }
@@ -213,17 +332,43 @@ function describeIntensity(intensity) {
 function timingBar(timing, roundTrip) {
     const stages = STAGES.filter((s) => Number.isFinite(timing?.[s.key]));
     const total = stages.reduce((sum, s) => sum + timing[s.key], 0);
-    const summary = el('p', { class: 'timing-total' },
-        el('strong', {}, milliseconds(roundTrip)), ' from click to answer',
-        total > 0 ? `, ${milliseconds(total)} of it in the service` : '');
+    const summary = el(
+        'p',
+        { class: 'timing-total' },
+        el('strong', {}, milliseconds(roundTrip)),
+        ' from click to answer',
+        total > 0 ? `, ${milliseconds(total)} of it in the service` : '',
+    );
     if (total <= 0) {
         return summary;
     }
-    return el('div', { class: 'timing' }, summary,
-        el('div', { class: 'timing-bar', 'aria-hidden': 'true' }, stages.map((s) => el('span', {
-            class: `stage-${s.key}`, css: { '--value': `${100 * timing[s.key] / total}%` },
-        }))),
-        el('ul', { class: 'timing-list' }, stages.map((s) => el('li', {},
-            el('span', { class: `dot stage-${s.key}`, 'aria-hidden': 'true' }),
-            s.label, ' ', el('b', {}, milliseconds(timing[s.key]))))));
+    return el(
+        'div',
+        { class: 'timing' },
+        summary,
+        el(
+            'div',
+            { class: 'timing-bar', 'aria-hidden': 'true' },
+            stages.map((s) =>
+                el('span', {
+                    class: `stage-${s.key}`,
+                    css: { '--value': `${(100 * timing[s.key]) / total}%` },
+                }),
+            ),
+        ),
+        el(
+            'ul',
+            { class: 'timing-list' },
+            stages.map((s) =>
+                el(
+                    'li',
+                    {},
+                    el('span', { class: `dot stage-${s.key}`, 'aria-hidden': 'true' }),
+                    s.label,
+                    ' ',
+                    el('b', {}, milliseconds(timing[s.key])),
+                ),
+            ),
+        ),
+    );
 }

@@ -18,13 +18,19 @@ export function readHeader(bytes) {
 }
 
 /**
- * The samples of a 16-bit grey PNG as Uint16Array, row by row; null when it is another kind of PNG or
- * when it does not unpack cleanly.
+ * The samples of a 16-bit grey PNG as Uint16Array, row by row; null when it is another kind of
+ * PNG, or does not unpack cleanly.
  */
 export async function readDeepGrey(bytes) {
     const header = readHeader(bytes);
-    if (header === null || header.depth !== 16 || header.colour !== 0 || header.interlaced ||
-        header.width * header.height > 2 ** 26 || typeof DecompressionStream === 'undefined') {
+    if (
+        header === null ||
+        header.depth !== 16 ||
+        header.colour !== 0 ||
+        header.interlaced ||
+        header.width * header.height > 2 ** 26 ||
+        typeof DecompressionStream === 'undefined'
+    ) {
         return null;
     }
     try {

@@ -1,21 +1,20 @@
 // The regions the class was decided from, and how much each branch attended to them.
 
 import { el, icon, segmented, show } from './dom.js';
-import { fixed, percent, plural, signedPercent } from './format.js';
+import { fixed, percent, signedPercent } from './format.js';
 import { ATTENTION, objectClass } from './palette.js';
 import { reveal, wireRows } from './rows.js';
+import { REGIONS } from './text.js';
 
 const BRANCHES = [
     { value: 'for', label: 'For', title: 'Weights of the branch whose scores are added' },
-    { value: 'against', label: 'Against', title: 'Weights of the branch whose scores are subtracted' },
+    {
+        value: 'against',
+        label: 'Against',
+        title: 'Weights of the branch whose scores are subtracted',
+    },
     { value: 'difference', label: 'Difference', title: 'For minus against' },
 ];
-const EXPLAIN = {
-    for: 'How much the branch that argues for the classes looked at each region.',
-    against: 'How much the branch that argues against the classes looked at each region.',
-    difference: 'Weight for minus weight against. Plus: the branch in favour looked harder; minus: the ' +
-        'branch against did.',
-};
 
 /** onOpen(ref): zoom to it. onReveal(): the reader asked for the regions on the slice. */
 export function regionsPanel(store, onOpen, onReveal) {
@@ -25,20 +24,53 @@ export function regionsPanel(store, onOpen, onReveal) {
     const even = el('p', { class: 'axis-note' });
     const lead = el('p', { class: 'lead' });
     const sort = el('input', { type: 'checkbox', checked: true, on: { change: () => arrange() } });
-    const branches = segmented('Attention branch', 'branch', BRANCHES, store.state.attention,
-        (value) => store.set({ attention: value }));
-    const seeButton = el('button', { type: 'button', class: 'text-button', on: { click: onReveal } },
-        icon('eye'), 'Show on slice');
-    const zoomButton = el('button', {
-        type: 'button', class: 'text-button', hidden: true,
-        on: { click: () => onOpen(store.state.selected) },
-    }, icon('target'), 'Zoom to selected');
-    const controls = el('div', { class: 'row-controls' }, branches,
-        el('label', { class: 'check' }, sort, 'Strongest first'));
-    const root = el('section', { class: 'panel', 'aria-labelledby': 'h-regions' },
-        el('header', { class: 'panel-head' },
-            el('h2', { id: 'h-regions' }, 'Where the model looked'), seeButton, zoomButton),
-        lead, controls, explain, list, even, note);
+    const branches = segmented(
+        'Attention branch',
+        'branch',
+        BRANCHES,
+        store.state.attention,
+        (value) => store.set({ attention: value }),
+    );
+    const seeButton = el(
+        'button',
+        { type: 'button', class: 'text-button', on: { click: onReveal } },
+        icon('eye'),
+        'Show on slice',
+    );
+    const zoomButton = el(
+        'button',
+        {
+            type: 'button',
+            class: 'text-button',
+            hidden: true,
+            on: { click: () => onOpen(store.state.selected) },
+        },
+        icon('target'),
+        'Zoom to selected',
+    );
+    const controls = el(
+        'div',
+        { class: 'row-controls' },
+        branches,
+        el('label', { class: 'check' }, sort, 'Strongest first'),
+    );
+    const root = el(
+        'section',
+        { class: 'panel', 'aria-labelledby': 'h-regions' },
+        el(
+            'header',
+            { class: 'panel-head' },
+            el('h2', { id: 'h-regions' }, 'Where the model looked'),
+            seeButton,
+            zoomButton,
+        ),
+        lead,
+        controls,
+        explain,
+        list,
+        even,
+        note,
+    );
 
     let slice = null;
     let rows = [];
@@ -47,14 +79,15 @@ export function regionsPanel(store, onOpen, onReveal) {
     function arrange() {
         const branch = store.state.attention;
         const order = sort.checked
-            ? [...rows].sort((a, b) => weightOf(b, branch) - weightOf(a, branch)) : rows;
+            ? [...rows].sort((a, b) => weightOf(b, branch) - weightOf(a, branch))
+            : rows;
         list.replaceChildren(...order.map((r) => r.row));
         wired.reorder(order);
         wired.mark();
     }
 
     const sync = (state) => {
-        explain.textContent = EXPLAIN[state.attention];
+        explain.textContent = REGIONS[state.attention];
         list.dataset.branch = state.attention;
         if (wired !== null) {
             arrange();
@@ -63,8 +96,9 @@ export function regionsPanel(store, onOpen, onReveal) {
     store.watch(['attention'], sync);
     store.watch(['selected', 'hovered'], () => wired?.mark());
     store.watch(['selected'], (state) => {
-        const chosen = rows.find((r) => state.selected?.kind === 'region' &&
-            r.index === state.selected.index);
+        const chosen = rows.find(
+            (r) => state.selected?.kind === 'region' && r.index === state.selected.index,
+        );
         if (chosen !== undefined) {
             reveal(list, chosen.row);
         }
@@ -85,22 +119,18 @@ export function regionsPanel(store, onOpen, onReveal) {
             [controls, explain, list, even].forEach((node) => show(node, some));
             offer(store.state);
             lead.textContent = some
-                ? `The class was decided from these ${n} regions, not from the findings. Two ` +
-                  'branches weigh them: one argues for the classes, one against. In each branch the ' +
-                  'weights add up to 100\u00a0%. They tell where the model looked, not why.'
+                ? REGIONS.lead(n)
                 : slice.explained
-                    ? 'No region of this slice survived, so there is nothing the class could have been ' +
-                      'decided from.'
-                    : 'This answer carries no explanation.';
+                  ? REGIONS.none
+                  : REGIONS.absent;
             const repeats = slice.regions.filter((r) => r.padded).length;
             show(note, repeats > 0);
-            note.textContent = `Only ${plural(slice.uniqueRegions, 'distinct region')} survived; ` +
-                `${plural(repeats, 'place')} of the sequence ${repeats === 1 ? 'repeats' : 'repeat'} ` +
-                'an earlier one. On the slice the weights of a region and its repeats are added.';
-            even.textContent = some
-                ? `The tick marks ${percent(1 / n, 2)}: the weight if all ${n} regions counted alike.` : '';
-            const strongest = Math.max(1e-9, ...slice.regions.flatMap(
-                (r) => [r.weights.for, r.weights.against]));
+            note.textContent = REGIONS.repeats(slice.uniqueRegions, repeats);
+            even.textContent = some ? REGIONS.even(n) : '';
+            const strongest = Math.max(
+                1e-9,
+                ...slice.regions.flatMap((r) => [r.weights.for, r.weights.against]),
+            );
             rows = slice.regions.map((region) => regionRow(region, strongest, n));
             wired = wireRows(rows, store, onOpen);
             arrange();
@@ -109,43 +139,63 @@ export function regionsPanel(store, onOpen, onReveal) {
 }
 
 function weightOf(item, branch) {
-    return branch === 'difference' ? Math.abs(item.region.weights.difference)
+    return branch === 'difference'
+        ? Math.abs(item.region.weights.difference)
         : item.region.weights[branch];
 }
 
 function regionRow(region, strongest, n) {
     const c = objectClass(region.className);
     const { weights } = region;
-    const bar = (branch) => el('span', {
-        class: `weight ${branch}`,
-        css: {
-            '--value': `${100 * weights[branch] / strongest}%`,
-            '--colour': ATTENTION[branch].colour,
-            '--even': `${100 / n / strongest}%`,
-        },
-    });
+    const bar = (branch) =>
+        el('span', {
+            class: `weight ${branch}`,
+            css: {
+                '--value': `${(100 * weights[branch]) / strongest}%`,
+                '--colour': ATTENTION[branch].colour,
+                '--even': `${100 / n / strongest}%`,
+            },
+        });
     const difference = el('span', {
         class: `weight difference ${weights.difference < 0 ? 'minus' : 'plus'}`,
         css: {
-            '--value': `${50 * Math.abs(weights.difference) / strongest}%`,
+            '--value': `${(50 * Math.abs(weights.difference)) / strongest}%`,
             '--colour': ATTENTION[weights.difference < 0 ? 'against' : 'for'].colour,
         },
     });
-    const button = el('button', {
-        type: 'button', class: 'region',
-        'aria-label': `Region ${region.rank}, ${c.label}${region.padded ? ', a repeat' : ''}: ` +
-            `for ${percent(weights.for)}, against ${percent(weights.against)}, ` +
-            `difference ${signedPercent(weights.difference)}`,
-    },
-    el('span', { class: 'rank' }, `#${region.rank}`),
-    el('span', { class: 'class-name', css: { '--swatch': c.colour } },
-        el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }), c.short,
-        region.padded ? el('span', { class: 'badge' }, 'repeat') : null),
-    el('span', { class: 'bars', 'aria-hidden': 'true' }, bar('for'), bar('against'), difference),
-    el('span', { class: 'weight-values', 'aria-hidden': 'true' },
-        el('span', { class: 'for' }, percent(weights.for)),
-        el('span', { class: 'against' }, percent(weights.against)),
-        el('span', { class: 'difference' }, signedPercent(weights.difference))));
+    const button = el(
+        'button',
+        {
+            type: 'button',
+            class: 'region',
+            'aria-label':
+                `Region ${region.rank}, ${c.label}${region.padded ? ', a repeat' : ''}: ` +
+                `for ${percent(weights.for)}, against ${percent(weights.against)}, ` +
+                `difference ${signedPercent(weights.difference)}`,
+        },
+        el('span', { class: 'rank' }, `#${region.rank}`),
+        el(
+            'span',
+            { class: 'class-name', css: { '--swatch': c.colour } },
+            el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
+            c.short,
+            region.padded ? el('span', { class: 'badge' }, 'repeat') : null,
+        ),
+        el(
+            'span',
+            { class: 'bars', 'aria-hidden': 'true' },
+            bar('for'),
+            bar('against'),
+            difference,
+        ),
+        el(
+            'span',
+            { class: 'weight-values', 'aria-hidden': 'true' },
+            el('span', { class: 'for' }, percent(weights.for)),
+            el('span', { class: 'against' }, percent(weights.against)),
+            el('span', { class: 'difference' }, signedPercent(weights.difference)),
+        ),
+    );
     button.title = Number.isFinite(region.score) ? `Region score ${fixed(region.score, 2)}` : '';
     const row = el('li', { 'data-region': region.index }, button);
     return { kind: 'region', index: region.index, region, row, button };

@@ -1,7 +1,8 @@
 // COCO run-length masks, as pycocotools writes them: runs of zeros and ones in column-major order,
 // zeros first. In the compressed string every run from the fourth on is stored as the difference to
 // the run two before it, in groups of five bits, least significant first, each group as one
-// character from '0' (48) up; bit 32 says that another group follows, bit 16 of the last is the sign.
+// character from '0' (48) up; bit 32 says that another group follows, bit 16 of the last one is the
+// sign.
 
 /** Runs of a compressed string. Throws RangeError when the string is not one. */
 export function decodeCounts(text) {
@@ -40,14 +41,19 @@ export function decodeCounts(text) {
 }
 
 /**
- * {size: [height, width], counts} → {width, height, area, data}; data is one byte per pixel, 0 or 1,
- * row by row. `counts` is the compressed string or the plain list of runs.
+ * {size: [height, width], counts} → {width, height, area, data}; data is one byte per pixel, 0 or
+ * 1, row by row. `counts` is the compressed string or the plain list of runs.
  */
 export function decodeMask(rle) {
     const [height, width] = rle.size;
     const pixels = height * width;
-    if (!Number.isInteger(height) || !Number.isInteger(width) || height < 1 || width < 1 ||
-        pixels > 2 ** 28) {
+    if (
+        !Number.isInteger(height) ||
+        !Number.isInteger(width) ||
+        height < 1 ||
+        width < 1 ||
+        pixels > 2 ** 28
+    ) {
         throw new RangeError('mask: size is not [height, width]');
     }
     const runs = typeof rle.counts === 'string' ? decodeCounts(rle.counts) : rle.counts;

@@ -2,8 +2,8 @@
 
 /**
  * Wires `rows` ([{kind, index, button, row}]) to the store: pointing, choosing, keyboard.
- * onOpen(ref) runs on Z or a double click. Returns {mark, reorder}: mark() shows what is chosen after
- * a change, reorder(rows) tells of another order of the same rows.
+ * onOpen(ref) runs on Z or a double click. Returns {mark, reorder}: mark() shows what is chosen
+ * after a change, reorder(rows) tells of another order of the same rows.
  */
 export function wireRows(initial, store, onOpen) {
     let rows = initial;
@@ -56,8 +56,8 @@ export function wireRows(initial, store, onOpen) {
     });
 
     function tabStops() {
-        const reachable = current === undefined || current.row.hidden
-            ? rows.find((r) => !r.row.hidden) : current;
+        const reachable =
+            current === undefined || current.row.hidden ? rows.find((r) => !r.row.hidden) : current;
         for (const item of rows) {
             item.button.tabIndex = item === reachable ? 0 : -1;
         }

@@ -25,7 +25,10 @@ export function stem(name) {
  * lost when the picture travels alone. Returns a PNG blob.
  */
 export async function drawPicture(picture, slice, state, { noise, model, file }) {
-    const scale = Math.max(1, Math.min(2, Math.floor(4096 / Math.max(picture.width, picture.height))));
+    const scale = Math.max(
+        1,
+        Math.min(2, Math.floor(4096 / Math.max(picture.width, picture.height))),
+    );
     const width = Math.max(560, picture.width * scale);
     const height = picture.height * scale;
     const foot = 86;
@@ -34,9 +37,12 @@ export async function drawPicture(picture, slice, state, { noise, model, file })
     painter.noise = noise;
     painter.show(picture, slice);
     const part = plainCanvas(width, height);
-    painter.draw(part.getContext('2d'), { width, height, ratio: 1 },
+    painter.draw(
+        part.getContext('2d'),
+        { width, height, ratio: 1 },
         { scale, x: (width - picture.width * scale) / 2, y: 0 },
-        { ...state, hovered: null });
+        { ...state, hovered: null },
+    );
     const context = canvas.getContext('2d');
     context.fillStyle = '#05080b';
     context.fillRect(0, 0, width, height + foot);
@@ -52,8 +58,11 @@ function drawFoot(context, width, top, { slice, state, noise, model, file }) {
     context.fillRect(0, top, width, 86);
     context.textBaseline = 'middle';
     const attention = state.mode === 'attention';
-    const entries = attention ? Object.values(ATTENTION)
-        : state.mode === 'image' ? [] : OBJECT_CLASSES.filter((c) => state.layers[c.name].visible);
+    const entries = attention
+        ? Object.values(ATTENTION)
+        : state.mode === 'image'
+          ? []
+          : OBJECT_CLASSES.filter((c) => state.layers[c.name].visible);
     let x = 14;
     context.font = `500 13px ${FONT}`;
     for (const entry of entries) {
@@ -66,12 +75,24 @@ function drawFoot(context, width, top, { slice, state, noise, model, file }) {
     }
     const c = slice.classification;
     context.fillStyle = '#dfe7ee';
-    context.fillText(`${file}  ·  ${c === null ? 'no assessment'
-        : `${c.predicted.label} ${percent(c.predicted.probability)}`}  ·  ${model}`, 14, top + 45);
+    context.fillText(
+        `${file}  ·  ${
+            c === null
+                ? 'no assessment'
+                : `${c.predicted.label} ${percent(c.predicted.probability)}`
+        }  ·  ${model}`,
+        14,
+        top + 45,
+    );
     context.font = `700 13px ${FONT}`;
     context.fillStyle = '#ffc454';
-    context.fillText(`Research use only – not for diagnosis${
-        noise ? '  ·  UNTRAINED WEIGHTS: RESULTS ARE NOISE' : ''}`, 14, top + 68);
+    context.fillText(
+        `Research use only – not for diagnosis${
+            noise ? '  ·  UNTRAINED WEIGHTS: RESULTS ARE NOISE' : ''
+        }`,
+        14,
+        top + 68,
+    );
 }
 
 /** The command line that sends the same request. The key itself is never written into it. */

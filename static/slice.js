@@ -18,8 +18,9 @@ export function readSlice(json) {
         width,
         height,
         classification: readClassification(json.classification),
-        detections: list(json.detections, 'detections')
-            .map((item, index) => readDetection(item, index, width, height)),
+        detections: list(json.detections, 'detections').map((item, index) =>
+            readDetection(item, index, width, height),
+        ),
         regions,
         uniqueRegions: json.explanation?.unique_rois ?? new Set(regions.map((r) => r.place)).size,
         explained: json.explanation !== null && json.explanation !== undefined,
@@ -31,8 +32,12 @@ export function readSlice(json) {
 }
 
 function readClassification(value) {
-    if (value === null || value === undefined || !Array.isArray(value.classes) ||
-        value.classes.length === 0) {
+    if (
+        value === null ||
+        value === undefined ||
+        !Array.isArray(value.classes) ||
+        value.classes.length === 0
+    ) {
         return null;
     }
     const classes = value.classes.map((item) => ({
@@ -42,7 +47,8 @@ function readClassification(value) {
         logit: item.logit,
         probability: item.probability,
     }));
-    const predicted = classes.find((c) => c.name === value.predicted || c.id === value.predicted) ??
+    const predicted =
+        classes.find((c) => c.name === value.predicted || c.id === value.predicted) ??
         classes.reduce((best, c) => (c.logit > best.logit ? c : best));
     return { classes, predicted };
 }
@@ -51,7 +57,12 @@ function readDetection(item, index, width, height) {
     object(item, `detections[${index}]`);
     let mask = null;
     const rle = item.segmentation;
-    if (rle !== null && typeof rle === 'object' && !Array.isArray(rle) && rle.counts !== undefined) {
+    if (
+        rle !== null &&
+        typeof rle === 'object' &&
+        !Array.isArray(rle) &&
+        rle.counts !== undefined
+    ) {
         mask = decodeMask(rle);
         if (mask.width !== width || mask.height !== height) {
             throw new TypeError(`detections[${index}]: the mask is not the size of the slice`);
@@ -122,7 +133,8 @@ export function placesOf(regions) {
 }
 
 function readWarning(item) {
-    return typeof item === 'string' ? { code: item, detail: '' }
+    return typeof item === 'string'
+        ? { code: item, detail: '' }
         : { code: text(item?.code), detail: text(item?.detail) };
 }
 

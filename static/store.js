@@ -8,8 +8,9 @@ export class Store extends EventTarget {
         this.state = {
             mode: 'findings', // 'image', 'findings', 'attention', 'both'
             attention: 'for', // 'for', 'against', 'difference'
-            layers: Object.fromEntries(OBJECT_CLASSES.map(
-                (c) => [c.name, { visible: true, opacity: c.opacity }])),
+            layers: Object.fromEntries(
+                OBJECT_CLASSES.map((c) => [c.name, { visible: true, opacity: c.opacity }]),
+            ),
             boxes: true,
             masks: true,
             threshold: 0,
@@ -47,9 +48,16 @@ export class Store extends EventTarget {
 
 /** Whether two references mean the same finding or region. */
 export function same(a, b) {
-    return a === b ||
-        (a !== null && b !== null && typeof a === 'object' && typeof b === 'object' &&
-            a.kind !== undefined && a.kind === b.kind && a.index === b.index);
+    return (
+        a === b ||
+        (a !== null &&
+            b !== null &&
+            typeof a === 'object' &&
+            typeof b === 'object' &&
+            a.kind !== undefined &&
+            a.kind === b.kind &&
+            a.index === b.index)
+    );
 }
 
 /** Whether a finding passes the score filter and its class is switched on. */

@@ -48,8 +48,10 @@ export class Viewer extends EventTarget {
         this.fitted = true;
         if (this.picture !== null) {
             const { width, height } = this.size;
-            const scale = Math.max(0.01,
-                Math.min(width / this.picture.width, height / this.picture.height));
+            const scale = Math.max(
+                0.01,
+                Math.min(width / this.picture.width, height / this.picture.height),
+            );
             this.view = {
                 scale,
                 x: (width - this.picture.width * scale) / 2,
@@ -92,8 +94,13 @@ export class Viewer extends EventTarget {
     /** Brings a box {x, y, w, h} of the slice into view, with some room around it. */
     zoomToBox(box) {
         const { width, height } = this.size;
-        const scale = Math.min(MOST, Math.max(this.#fitScale(),
-            0.45 * Math.min(width / Math.max(1, box.w), height / Math.max(1, box.h))));
+        const scale = Math.min(
+            MOST,
+            Math.max(
+                this.#fitScale(),
+                0.45 * Math.min(width / Math.max(1, box.w), height / Math.max(1, box.h)),
+            ),
+        );
         this.view = {
             scale,
             x: width / 2 - (box.x + box.w / 2) * scale,
@@ -115,7 +122,10 @@ export class Viewer extends EventTarget {
     }
 
     #fitScale() {
-        return Math.min(this.size.width / this.picture.width, this.size.height / this.picture.height);
+        return Math.min(
+            this.size.width / this.picture.width,
+            this.size.height / this.picture.height,
+        );
     }
 
     #resize() {
@@ -150,22 +160,28 @@ export class Viewer extends EventTarget {
         // While the whole slice is visible a finger scrolls the page; zoomed in it moves the slice.
         this.stage.classList.toggle('zoomed', !this.fitted);
         this.redraw();
-        this.dispatchEvent(new CustomEvent('view', {
-            detail: { scale: this.view.scale, fitted: this.fitted },
-        }));
+        this.dispatchEvent(
+            new CustomEvent('view', {
+                detail: { scale: this.view.scale, fitted: this.fitted },
+            }),
+        );
     }
 
     #listen() {
         const { stage } = this;
-        stage.addEventListener('wheel', (event) => {
-            if (this.picture === null) {
-                return;
-            }
-            event.preventDefault();
-            const { x, y } = this.#at(event);
-            const lines = event.deltaMode === 1 ? 16 : 1;
-            this.zoom(Math.exp(-event.deltaY * lines * 0.0016), x, y);
-        }, { passive: false });
+        stage.addEventListener(
+            'wheel',
+            (event) => {
+                if (this.picture === null) {
+                    return;
+                }
+                event.preventDefault();
+                const { x, y } = this.#at(event);
+                const lines = event.deltaMode === 1 ? 16 : 1;
+                this.zoom(Math.exp(-event.deltaY * lines * 0.0016), x, y);
+            },
+            { passive: false },
+        );
         this.canvas.addEventListener('pointerdown', (event) => this.#down(event));
         this.canvas.addEventListener('pointermove', (event) => this.#move(event));
         this.canvas.addEventListener('pointerup', (event) => this.#up(event));
@@ -256,7 +272,9 @@ export class Viewer extends EventTarget {
             if (x >= 0 && y >= 0 && x < this.picture.width && y < this.picture.height) {
                 const { state } = this.store;
                 probe = {
-                    x, y, value: this.picture.at(x, y),
+                    x,
+                    y,
+                    value: this.picture.at(x, y),
                     classes: this.painter.classesAt(x, y, state),
                 };
                 hovered = this.#find(at);
@@ -268,18 +286,28 @@ export class Viewer extends EventTarget {
     }
 
     #key(event) {
-        if (event.target !== this.stage || event.ctrlKey || event.metaKey || event.altKey ||
-            this.picture === null) {
+        if (
+            event.target !== this.stage ||
+            event.ctrlKey ||
+            event.metaKey ||
+            event.altKey ||
+            this.picture === null
+        ) {
             return;
         }
         const moves = {
-            ArrowLeft: [PAN_STEP, 0], ArrowRight: [-PAN_STEP, 0],
-            ArrowUp: [0, PAN_STEP], ArrowDown: [0, -PAN_STEP],
+            ArrowLeft: [PAN_STEP, 0],
+            ArrowRight: [-PAN_STEP, 0],
+            ArrowUp: [0, PAN_STEP],
+            ArrowDown: [0, -PAN_STEP],
         };
         const actions = {
-            '+': () => this.zoom(1.25), '=': () => this.zoom(1.25),
-            '-': () => this.zoom(0.8), _: () => this.zoom(0.8),
-            0: () => this.fit(), 1: () => this.zoomTo(1),
+            '+': () => this.zoom(1.25),
+            '=': () => this.zoom(1.25),
+            '-': () => this.zoom(0.8),
+            _: () => this.zoom(0.8),
+            0: () => this.fit(),
+            1: () => this.zoomTo(1),
         };
         if (moves[event.key]) {
             const far = event.shiftKey ? 4 : 1;

@@ -9,8 +9,16 @@ let browser = null;
 export async function launch() {
     browser ??= await chromium.launch({
         executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-        args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-            '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+        args: [
+            '--headless',
+            '--no-sandbox',
+            '--disable-gpu',
+            '--disable-quic',
+            '--no-first-run',
+            '--disable-background-networking',
+            '--disable-component-update',
+            '--disable-sync',
+        ],
     });
     return browser;
 }
@@ -27,14 +35,15 @@ export async function close() {
 export async function openPage(url, { width = 1280, height = 860, allowed = [], ...options } = {}) {
     const context = await (await launch()).newContext({ viewport: { width, height }, ...options });
     const page = await context.newPage();
-    page.setDefaultTimeout(15000);
+    page.setDefaultTimeout(30000);
     const faults = [];
     page.faults = faults;
     page.on('pageerror', (error) => faults.push(`exception: ${error.message}`));
     page.on('console', (message) => {
         // Chromium logs every answer that is not 2xx; the sample is asked for and may be absent.
         const at = message.location().url;
-        const provoked = at.endsWith('/sample.png') ||
+        const provoked =
+            at.endsWith('/sample.png') ||
             allowed.some((status) => message.text().includes(`status of ${status}`)) ||
             (allowed.includes('offline') && message.text().includes('net::ERR_'));
         if (message.type() === 'error' && !provoked) {
@@ -42,11 +51,14 @@ export async function openPage(url, { width = 1280, height = 860, allowed = [], 
         }
     });
     page.on('request', (request) => {
-        if (!request.url().startsWith('blob:') && new URL(request.url()).origin !== new URL(url).origin) {
+        if (
+            !request.url().startsWith('blob:') &&
+            new URL(request.url()).origin !== new URL(url).origin
+        ) {
             faults.push(`request elsewhere: ${request.url()}`);
         }
     });
-    await page.exposeFunction('noteViolation', (text) => faults.push(text));
+    await page.exposeFunction('noteViolation', (violation) => faults.push(violation));
     await page.addInitScript(() => {
         document.addEventListener('securitypolicyviolation', (event) => {
             window.noteViolation(`policy: ${event.violatedDirective} ${event.blockedURI}`);
@@ -72,9 +84,12 @@ export async function choose(page, file = SLICE) {
 export async function waitPhase(page, phase) {
     await page.waitForSelector(`body[data-phase=${phase}]`);
     // One frame for the drawing that was asked for.
-    await page.evaluate(() => new Promise((resolve) => {
-        requestAnimationFrame(() => requestAnimationFrame(resolve));
-    }));
+    await page.evaluate(
+        () =>
+            new Promise((resolve) => {
+                requestAnimationFrame(() => requestAnimationFrame(resolve));
+            }),
+    );
 }
 
 export async function showSlice(page, file = SLICE) {
@@ -84,37 +99,58 @@ export async function showSlice(page, file = SLICE) {
 
 /** Drops files on the page as a mouse would. */
 export async function drop(page, files) {
-    const transfer = await page.evaluateHandle((list) => {
-        const data = new DataTransfer();
-        for (const { name, type, base64 } of list) {
-            const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-            data.items.add(new File([bytes], name, { type }));
-        }
-        return data;
-    }, files.map((f) => ({ name: f.name, type: f.mimeType, base64: f.buffer.toString('base64') })));
+    const transfer = await page.evaluateHandle(
+        (list) => {
+            const data = new DataTransfer();
+            for (const { name, type, base64 } of list) {
+                const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+                data.items.add(new File([bytes], name, { type }));
+            }
+            return data;
+        },
+        files.map((f) => ({ name: f.name, type: f.mimeType, base64: f.buffer.toString('base64') })),
+    );
     for (const event of ['dragenter', 'dragover', 'drop']) {
         await page.dispatchEvent('main', event, { dataTransfer: transfer });
     }
 }
 
 /**
- * Colours of the canvas at points of the slice, given as [x, y] in its pixels, while all of it is in
- * view.
+ * Colours of the canvas at points of the slice, given as [x, y] in its pixels, while all of it is
+ * in view.
  */
 export async function pixels(page, size, points) {
-    return page.evaluate(({ width, height, at }) => new Promise((resolve) => {
-        requestAnimationFrame(() => requestAnimationFrame(() => {
-            const canvas = document.getElementById('canvas');
-            const scale = Math.min(canvas.width / width, canvas.height / height);
-            const [left, top] = [(canvas.width - width * scale) / 2, (canvas.height - height * scale) / 2];
-            const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
-            resolve(at.map(([x, y]) => {
-                const column = Math.floor(left + (x + 0.5) * scale);
-                const row = Math.floor(top + (y + 0.5) * scale);
-                return [...data.slice(4 * (row * canvas.width + column), 4 * (row * canvas.width + column) + 3)];
-            }));
-        }));
-    }), { ...size, at: points });
+    return page.evaluate(
+        ({ width, height, at }) =>
+            new Promise((resolve) => {
+                requestAnimationFrame(() =>
+                    requestAnimationFrame(() => {
+                        const canvas = document.getElementById('canvas');
+                        const scale = Math.min(canvas.width / width, canvas.height / height);
+                        const [left, top] = [
+                            (canvas.width - width * scale) / 2,
+                            (canvas.height - height * scale) / 2,
+                        ];
+                        const { data } = canvas
+                            .getContext('2d')
+                            .getImageData(0, 0, canvas.width, canvas.height);
+                        resolve(
+                            at.map(([x, y]) => {
+                                const column = Math.floor(left + (x + 0.5) * scale);
+                                const row = Math.floor(top + (y + 0.5) * scale);
+                                return [
+                                    ...data.slice(
+                                        4 * (row * canvas.width + column),
+                                        4 * (row * canvas.width + column) + 3,
+                                    ),
+                                ];
+                            }),
+                        );
+                    }),
+                );
+            }),
+        { ...size, at: points },
+    );
 }
 
 export async function text(page, selector) {

@@ -50,8 +50,10 @@ export function encodePng(width, height, values, depth = 8) {
     header.writeUInt32BE(height, 4);
     header[8] = depth;
     return Buffer.concat([
-        Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]), chunk('IHDR', header),
-        chunk('IDAT', deflateSync(rows)), chunk('IEND', Buffer.alloc(0)),
+        Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]),
+        chunk('IHDR', header),
+        chunk('IDAT', deflateSync(rows)),
+        chunk('IEND', Buffer.alloc(0)),
     ]);
 }
 
@@ -68,8 +70,14 @@ const inside = (x, y, cx, cy, rx, ry) => ((x - cx) / rx) ** 2 + ((y - cy) / ry) 
 
 /** Shapes of the phantom on a unit square: centre and radii. */
 export const SHAPES = {
-    lungs: [[0.32, 0.5, 0.15, 0.26], [0.68, 0.5, 0.15, 0.26]],
-    ggo: [[0.29, 0.6, 0.075, 0.09], [0.7, 0.42, 0.06, 0.07]],
+    lungs: [
+        [0.32, 0.5, 0.15, 0.26],
+        [0.68, 0.5, 0.15, 0.26],
+    ],
+    ggo: [
+        [0.29, 0.6, 0.075, 0.09],
+        [0.7, 0.42, 0.06, 0.07],
+    ],
     consolidation: [[0.71, 0.66, 0.05, 0.055]],
 };
 
@@ -91,8 +99,11 @@ export function phantom(width = 512, height = width) {
             if (inside(u, v, 0.5, 0.52, 0.46, 0.37)) {
                 value = 196 + 14 * Math.sin(9 * u) * Math.sin(7 * v);
             }
-            if (inside(u, v, 0.5, 0.52, 0.43, 0.34) && !inside(u, v, 0.5, 0.52, 0.405, 0.315) &&
-                Math.sin(22 * Math.atan2(v - 0.52, u - 0.5)) > 0.1) {
+            if (
+                inside(u, v, 0.5, 0.52, 0.43, 0.34) &&
+                !inside(u, v, 0.5, 0.52, 0.405, 0.315) &&
+                Math.sin(22 * Math.atan2(v - 0.52, u - 0.5)) > 0.1
+            ) {
                 value = 250;
             }
             if (SHAPES.lungs.some((s) => inside(u, v, ...s))) {

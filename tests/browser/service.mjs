@@ -18,11 +18,28 @@ export function programs() {
     });
 }
 
-/** A running service: {url, stop()}; url ends in '/'. */
-export async function startService(program, { prefix = '', flags = [] } = {}) {
-    const child = spawn(program, ['serve', '--port', '0', '--threads', '2', '--workers', '1',
-        ...(prefix === '' ? [] : ['--api-prefix', prefix]), ...flags],
-    { stdio: ['ignore', 'pipe', 'pipe'] });
+/**
+ * A running service: {url, stop()}; url ends in '/'. `unready`: do not wait for the model.
+ */
+export async function startService(
+    program,
+    { prefix = '', flags = [], env = {}, unready = false } = {},
+) {
+    const child = spawn(
+        program,
+        [
+            'serve',
+            '--port',
+            '0',
+            '--threads',
+            '2',
+            '--workers',
+            '1',
+            ...(prefix === '' ? [] : ['--api-prefix', prefix]),
+            ...flags,
+        ],
+        { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, ...env } },
+    );
     let said = '';
     const listen = (chunk) => {
         said += chunk;
@@ -33,8 +50,8 @@ export async function startService(program, { prefix = '', flags = [] } = {}) {
         child.on('close', resolve);
         child.on('error', resolve);
     });
-    const stop = async (signal = 'SIGTERM') => {
-        child.kill(signal);
+    const stop = async () => {
+        child.kill('SIGTERM');
         await gone;
     };
     const deadline = Date.now() + 120_000;
@@ -42,13 +59,19 @@ export async function startService(program, { prefix = '', flags = [] } = {}) {
         const port = /127\.0\.0\.1:(\d{2,5})|"port":\s*(\d{2,5})|\bport[= ](\d{2,5})/.exec(said);
         if (port !== null) {
             const url = `http://127.0.0.1:${port[1] ?? port[2] ?? port[3]}${prefix}/`;
-            const ready = await fetch(new URL('readyz', url)).then((r) => r.ok, () => false);
+            const ready =
+                unready ||
+                (await fetch(new URL('readyz', url)).then(
+                    (r) => r.ok,
+                    () => false,
+                ));
             if (ready) {
                 return { url, stop };
             }
         }
         if (child.exitCode !== null || Date.now() > deadline) {
-            await stop('SIGKILL');
+            child.kill('SIGKILL');
+            await gone;
             throw new Error(`${program} is not ready:\n${said}`);
         }
         await new Promise((resolve) => {

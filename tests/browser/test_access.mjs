@@ -15,18 +15,29 @@ after(() => mock.stop());
 /** In the page: every complaint about names, roles, ids and headings. */
 function inspect() {
     const complaints = [];
-    const tell = (node, what) => complaints.push(
-        `${node.tagName.toLowerCase()}#${node.id}.${node.getAttribute('class') ?? ''}: ${what}`);
+    const tell = (node, what) =>
+        complaints.push(
+            `${node.tagName.toLowerCase()}#${node.id}.${node.getAttribute('class') ?? ''}: ${what}`,
+        );
     const seen = (node) => node.checkVisibility({ visibilityProperty: true });
     const nameOf = (node) => {
         const by = node.getAttribute('aria-labelledby');
-        return (by ? by.split(' ').map((id) => document.getElementById(id)?.textContent ?? '').join(' ')
-            : node.getAttribute('aria-label') ?? [...(node.labels ?? [])].map((l) => l.textContent).join(' '))
-            .trim() || (node.matches('button, a, summary, h1, h2, h3') ? node.textContent.trim() : '');
+        return (
+            (by
+                ? by
+                      .split(' ')
+                      .map((id) => document.getElementById(id)?.textContent ?? '')
+                      .join(' ')
+                : (node.getAttribute('aria-label') ??
+                  [...(node.labels ?? [])].map((l) => l.textContent).join(' '))
+            ).trim() ||
+            (node.matches('button, a, summary, h1, h2, h3') ? node.textContent.trim() : '')
+        );
     };
     for (const node of document.querySelectorAll(
-        'button, a[href], input, select, summary, dialog, [role=application], section, table')) {
-        const name = node.matches('table') ? node.caption?.textContent ?? '' : nameOf(node);
+        'button, a[href], input, select, summary, dialog, [role=application], section, table',
+    )) {
+        const name = node.matches('table') ? (node.caption?.textContent ?? '') : nameOf(node);
         if (name === '') {
             tell(node, 'has no name');
         }
@@ -50,7 +61,12 @@ function inspect() {
         }
         level = next;
     }
-    for (const [selector, n] of [['h1', 1], ['main', 1], ['header.top', 1], ['[role=status]', 1]]) {
+    for (const [selector, n] of [
+        ['h1', 1],
+        ['main', 1],
+        ['header.top', 1],
+        ['[role=status]', 1],
+    ]) {
         if (document.querySelectorAll(selector).length !== n) {
             complaints.push(`not ${n} of ${selector}`);
         }
@@ -91,9 +107,11 @@ function contrast() {
         const mix = (x, y) => x * a + y * (1 - a);
         return { r: mix(top.r, under.r), g: mix(top.g, under.g), b: mix(top.b, under.b), a: 1 };
     };
-    const light = ({ r, g, b }) => [r, g, b].map((v) => v / 255)
-        .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const light = ({ r, g, b }) =>
+        [r, g, b]
+            .map((v) => v / 255)
+            .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+            .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
     const groundOf = (node) => {
         const chain = [];
         for (let at = node; at !== null; at = at.parentElement) {
@@ -109,8 +127,13 @@ function contrast() {
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     while (walker.nextNode()) {
         const node = walker.currentNode.parentElement;
-        if (walker.currentNode.data.trim() === '' || !node.checkVisibility({ visibilityProperty: true }) ||
-            node.closest('.sr-only, script, :disabled, [inert], .quiet, .layer.off, noscript, dialog') !== null) {
+        if (
+            walker.currentNode.data.trim() === '' ||
+            !node.checkVisibility({ visibilityProperty: true }) ||
+            node.closest(
+                '.sr-only, script, :disabled, [inert], .quiet, .layer.off, noscript, dialog',
+            ) !== null
+        ) {
             continue;
         }
         const style = getComputedStyle(node);
@@ -134,13 +157,15 @@ for (const colorScheme of ['dark', 'light']) {
         await page.waitForSelector('#service[data-state=ready]');
         assert.deepEqual(await page.evaluate(inspect), [], 'empty');
         assert.deepEqual(await page.evaluate(contrast), [], 'empty');
-        mock.reply = (request, response) => sendJson(response, 200, sliceOf({ width: 256, trained: false }));
+        mock.reply = (request, response) =>
+            sendJson(response, 200, sliceOf({ width: 256, trained: false }));
         await showSlice(page);
         await page.locator('summary').click();
         await page.locator('tr[data-finding="2"]').click();
         assert.deepEqual(await page.evaluate(inspect), [], 'answer');
         assert.deepEqual(await page.evaluate(contrast), [], 'answer');
-        mock.reply = (request, response) => sendProblem(response, 429, 'queue_full', 'Full.', { 'Retry-After': '60' });
+        mock.reply = (request, response) =>
+            sendProblem(response, 429, 'queue_full', 'Full.', { 'Retry-After': '60' });
         await choose(page);
         await waitPhase(page, 'problem');
         assert.deepEqual(await page.evaluate(inspect), [], 'problem');
@@ -163,9 +188,13 @@ test('the keyboard reaches everything and is never trapped', async () => {
             if (node === document.body) {
                 return '';
             }
-            const style = getComputedStyle(node.matches('.segmented input') ? node.nextElementSibling : node);
+            const style = getComputedStyle(
+                node.matches('.segmented input') ? node.nextElementSibling : node,
+            );
             const ring = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2;
-            return `${node.id || node.dataset.layer || node.className || node.type}${ring ? '' : ' NO RING'}`;
+            const name =
+                node.id || node.dataset.layer || node.className || node.type || node.tagName;
+            return ring ? name : `${name} NO RING`;
         });
         if (stop === '' || stop === stops[0]) {
             break;
@@ -173,10 +202,27 @@ test('the keyboard reaches everything and is never trapped', async () => {
         stops.push(stop);
     }
     assert.ok(stops.length < 70, 'no end');
-    assert.deepEqual(stops.filter((s) => s.endsWith('NO RING')), []);
-    for (const wanted of ['skip', 'help', 'stage', 'lungs', 'score-filter', 'pick', 'region', 'save-json',
-        'zoom-in', 'contrast', 'command']) {
-        assert.ok(stops.some((s) => s.includes(wanted)), `${wanted} not in ${stops}`);
+    assert.deepEqual(
+        stops.filter((s) => s.endsWith('NO RING')),
+        [],
+    );
+    for (const wanted of [
+        'skip',
+        'help',
+        'stage',
+        'lungs',
+        'score-filter',
+        'pick',
+        'region',
+        'save-json',
+        'zoom-in',
+        'contrast',
+        'command',
+    ]) {
+        assert.ok(
+            stops.some((s) => s.includes(wanted)),
+            `${wanted} not in ${stops}`,
+        );
     }
     await page.click('#help');
     assert.ok(await page.isVisible('#keys'));

@@ -35,30 +35,39 @@ const REFUSALS = [
     [504, 'deadline_exceeded', 'The deadline of 10 s passed.', /too long/],
 ];
 
-withPage('refusals are told with detail, code and request id', REFUSALS.map(([s]) => s), async (page) => {
-    for (const [status, code, detail, title] of REFUSALS) {
-        mock.reply = (request, response) => sendProblem(response, status, code, detail);
-        await choose(page);
-        await page.waitForSelector(`.problem[data-code=${code}]`);
-        assert.match(await text(page, '.problem-title'), title);
-        assert.equal(await text(page, '.problem-detail'), detail);
-        const facts = await text(page, '.problem-facts');
-        assert.match(facts, new RegExp(`${code}.*${status}.*req-7f3a`));
-        assert.equal(await page.getAttribute('.problem', 'role'), 'alert');
-        assert.match(await text(page, '#status'), title);
-        // Only what may pass by itself is offered again.
-        assert.equal(await page.getByRole('button', { name: 'Try again' }).count(), status >= 500 ? 1 : 0);
-    }
-    mock.reply = good;
-    await showSlice(page);
-    assert.ok(await page.isHidden('#problem'));
-});
+withPage(
+    'refusals are told with detail, code and request id',
+    REFUSALS.map(([s]) => s),
+    async (page) => {
+        for (const [status, code, detail, title] of REFUSALS) {
+            mock.reply = (request, response) => sendProblem(response, status, code, detail);
+            await choose(page);
+            await page.waitForSelector(`.problem[data-code=${code}]`);
+            assert.match(await text(page, '.problem-title'), title);
+            assert.equal(await text(page, '.problem-detail'), detail);
+            const facts = await text(page, '.problem-facts');
+            assert.match(facts, new RegExp(`${code}.*${status}.*req-7f3a`));
+            assert.equal(await page.getAttribute('.problem', 'role'), 'alert');
+            assert.match(await text(page, '#status'), title);
+            // Only what may pass by itself is offered again.
+            assert.equal(
+                await page.getByRole('button', { name: 'Try again' }).count(),
+                status >= 500 ? 1 : 0,
+            );
+        }
+        mock.reply = good;
+        await showSlice(page);
+        assert.ok(await page.isHidden('#problem'));
+    },
+);
 
 withPage('a full queue counts down and tries again by itself', [429], async (page) => {
     let refusals = 0;
     mock.reply = (request, response) => {
         if (refusals++ === 0) {
-            sendProblem(response, 429, 'queue_full', 'All 8 places are taken.', { 'Retry-After': '20' });
+            sendProblem(response, 429, 'queue_full', 'All 8 places are taken.', {
+                'Retry-After': '20',
+            });
         } else {
             good(request, response);
         }
@@ -68,7 +77,9 @@ withPage('a full queue counts down and tries again by itself', [429], async (pag
     await waitPhase(page, 'problem');
     assert.match(await text(page, '.problem-wait'), /Trying again in (20|1\d) s/);
     await page.clock.fastForward(10_000);
-    await page.waitForFunction(() => parseInt(document.querySelector('.countdown').textContent, 10) <= 10);
+    await page.waitForFunction(
+        () => parseInt(document.querySelector('.countdown').textContent, 10) <= 10,
+    );
     assert.equal(mock.requests.length, 1, 'tried before the time was over');
     await page.clock.fastForward(11_000);
     await waitPhase(page, 'done');
@@ -110,7 +121,9 @@ withPage('a key is asked for, used, and kept out of sight', [401], async (page) 
         if (request.headers.authorization === 'Bearer s3cret') {
             good(request, response);
         } else {
-            sendProblem(response, 401, 'unauthorized', 'Send a key.', { 'WWW-Authenticate': 'Bearer' });
+            sendProblem(response, 401, 'unauthorized', 'Send a key.', {
+                'WWW-Authenticate': 'Bearer',
+            });
         }
     };
     await choose(page);
@@ -139,7 +152,11 @@ withPage('answers that are not answers', [502], async (page) => {
         ['application/json', '{"detections": [', /JSON/],
         ['application/json', '[1, 2]', /JSON/],
         ['application/json', '{"hello": "world"}', /input is missing/],
-        ['application/json', JSON.stringify({ ...sliceOf(SIZE), detections: [{}] }), /detections\[0\]/],
+        [
+            'application/json',
+            JSON.stringify({ ...sliceOf(SIZE), detections: [{}] }),
+            /detections\[0\]/,
+        ],
     ]) {
         send(200, type, body);
         await page.evaluate(() => document.getElementById('problem').replaceChildren());
@@ -190,8 +207,9 @@ withPage('a slice this browser cannot draw still shows its findings', [], async 
     assert.equal(await page.locator('.findings tbody tr').count(), 5);
 });
 
-test('a service that went away, and came back', async () => {
+test('a service that went away, and came back', async (t) => {
     const other = await new Mock().start();
+    t.after(() => other.stop());
     const page = await openPage(other.url, { allowed: ['offline'] });
     await page.waitForSelector('#service[data-state=ready]');
     const { port } = new URL(other.url);
@@ -208,5 +226,4 @@ test('a service that went away, and came back', async () => {
     await waitPhase(page, 'done');
     await page.waitForSelector('#service[data-state=ready]');
     await closePage(page);
-    await other.stop();
 });

@@ -4,7 +4,15 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import {
-    choose, closePage, drop, openPage, pixels, showSlice, SLICE, text, waitPhase,
+    choose,
+    closePage,
+    drop,
+    openPage,
+    pixels,
+    showSlice,
+    SLICE,
+    text,
+    waitPhase,
 } from './browser.mjs';
 import { infoOf, Mock, sendJson, sliceOf } from './mock.mjs';
 import { encodePng, inShape, phantom, SHAPES } from './png.mjs';
@@ -37,11 +45,21 @@ function points(name, inside, margin = 2) {
     const found = [];
     for (let y = 6; y < SIZE.height - 6; y += 7) {
         for (let x = 6; x < SIZE.width - 6; x += 7) {
-            const at = (dx, dy) => SHAPES[name].some((shape) =>
-                inShape(shape, x + dx, y + dy, SIZE.width, SIZE.height));
-            const around = [[0, 0], [margin, 0], [-margin, 0], [0, margin], [0, -margin],
-                [margin, margin], [-margin, margin], [margin, -margin], [-margin, -margin]]
-                .map(([dx, dy]) => at(dx, dy));
+            const at = (dx, dy) =>
+                SHAPES[name].some((shape) =>
+                    inShape(shape, x + dx, y + dy, SIZE.width, SIZE.height),
+                );
+            const around = [
+                [0, 0],
+                [margin, 0],
+                [-margin, 0],
+                [0, margin],
+                [0, -margin],
+                [margin, margin],
+                [-margin, margin],
+                [margin, -margin],
+                [-margin, -margin],
+            ].map(([dx, dy]) => at(dx, dy));
             if (around.every((v) => v === inside)) {
                 found.push([x, y]);
             }
@@ -81,8 +99,12 @@ withPage('a chosen file is sent as it is and its answer shown', {}, async (page)
     assert.match(await text(page, '.timing-list'), /Model 182 ms/);
     assert.match(await text(page, '#status'), /COVID-19, 83\.3 %. 5 findings, 16 regions/);
     // The bars are as long as their numbers.
-    const bars = await page.$$eval('.class-fill', (list) => list.map((bar) =>
-        bar.getBoundingClientRect().width / bar.parentElement.getBoundingClientRect().width));
+    const bars = await page.$$eval('.class-fill', (list) =>
+        list.map(
+            (bar) =>
+                bar.getBoundingClientRect().width / bar.parentElement.getBoundingClientRect().width,
+        ),
+    );
     [0.0423, 0.3121, 0.8334].forEach((p, i) => assert.ok(Math.abs(bars[i] - p) < 0.01));
 });
 
@@ -90,18 +112,19 @@ withPage('masks colour the pixels they cover, and no others', {}, async (page) =
     await showSlice(page);
     await check(page, '[data-option=boxes]', false);
     const inside = points('ggo', true);
-    const outside = ['lungs', 'ggo', 'consolidation'].map((name) => points(name, false))
+    const outside = ['lungs', 'ggo', 'consolidation']
+        .map((name) => points(name, false))
         .reduce((a, b) => a.filter(([x, y]) => b.some(([u, v]) => u === x && v === y)));
-    const before = await pixels(page, SIZE, [...inside, ...outside]);
+    const masked = await pixels(page, SIZE, [...inside, ...outside]);
     await check(page, '[data-option=masks]', false);
-    const after = await pixels(page, SIZE, [...inside, ...outside]);
+    const bare = await pixels(page, SIZE, [...inside, ...outside]);
     inside.forEach((point, i) => {
-        const yellow = before[i][0] - before[i][2];
-        assert.ok(yellow > 25, `${point}: ${before[i]}`);
-        assert.ok(Math.abs(after[i][0] - after[i][2]) < 3, `${point} bare: ${after[i]}`);
+        const yellow = masked[i][0] - masked[i][2];
+        assert.ok(yellow > 25, `${point}: ${masked[i]}`);
+        assert.ok(Math.abs(bare[i][0] - bare[i][2]) < 3, `${point} bare: ${bare[i]}`);
     });
     outside.forEach((point, i) => {
-        assert.deepEqual(before[inside.length + i], after[inside.length + i], `${point}`);
+        assert.deepEqual(masked[inside.length + i], bare[inside.length + i], `${point}`);
     });
 });
 
@@ -118,11 +141,15 @@ withPage('the slice itself is drawn grey for grey', {}, async (page) => {
     const drawn = await pixels(page, SIZE, grid);
     // Enlarging mixes neighbours, and may overshoot a little at edges.
     grid.forEach(([x, y], i) => {
-        const near = [-257, -256, -255, -1, 0, 1, 255, 256, 257].map((k) => values[y * 256 + x + k]);
+        const near = [-257, -256, -255, -1, 0, 1, 255, 256, 257].map(
+            (k) => values[y * 256 + x + k],
+        );
         const [least, most] = [Math.min(...near), Math.max(...near)];
         const slack = 2 + (most - least) / 8;
-        assert.ok(drawn[i][0] >= least - slack && drawn[i][0] <= most + slack,
-            `${x},${y}: ${drawn[i]} of ${least} to ${most}`);
+        assert.ok(
+            drawn[i][0] >= least - slack && drawn[i][0] <= most + slack,
+            `${x},${y}: ${drawn[i]} of ${least} to ${most}`,
+        );
         assert.deepEqual(drawn[i], [drawn[i][0], drawn[i][0], drawn[i][0]]);
     });
 });
@@ -140,10 +167,10 @@ withPage('each class has its own switch and opacity', {}, async (page) => {
     const strong = await tint();
     assert.ok(strong > normal + 30, `${normal} ${strong}`);
     await page.locator('[data-opacity=consolidation]').fill('0');
-    assert.ok(await tint() < normal - 20);
+    assert.ok((await tint()) < normal - 20);
     await page.locator('[data-opacity=consolidation]').fill('90');
     await check(page, '[data-layer=consolidation]', false);
-    assert.ok(await tint() < 12);
+    assert.ok((await tint()) < 12);
     assert.equal(await page.locator('.findings tbody tr:visible').count(), 4);
     await check(page, '[data-layer=consolidation]', true);
     assert.equal(await tint(), strong);
@@ -171,7 +198,10 @@ withPage('slice and table point at each other', {}, async (page) => {
     assert.equal(await row.locator('button').getAttribute('aria-pressed'), 'false');
     const box = await page.locator('#canvas').boundingBox();
     const size = Math.min(box.width, box.height);
-    const at = (x, y) => [box.x + (box.width - size) / 2 + x * size, box.y + (box.height - size) / 2 + y * size];
+    const at = (x, y) => [
+        box.x + (box.width - size) / 2 + x * size,
+        box.y + (box.height - size) / 2 + y * size,
+    ];
     await page.mouse.move(...at(0.29, 0.6));
     await page.waitForSelector('tr[data-finding="2"].hovered');
     assert.match(await text(page, '#probe'), /x 74 {2}y 153 {2}grey \d+.*GGO/);
@@ -185,11 +215,16 @@ withPage('regions: both branches, their difference, repeats', {}, async (page) =
     await showSlice(page);
     await page.getByRole('button', { name: 'Show on slice' }).click();
     assert.ok(await page.isChecked('[name=mode][value=attention]'));
-    const values = async () => (await page.locator('.regions .weight-values').allInnerTexts())
-        .map((t) => parseFloat(t.replace('−', '-')));
+    const values = async () =>
+        (await page.locator('.regions .weight-values').allInnerTexts()).map((t) =>
+            parseFloat(t.replace('−', '-')),
+        );
     const forWeights = await values();
     assert.ok(Math.abs(forWeights.reduce((a, b) => a + b) - 100) < 1);
-    assert.deepEqual(forWeights, [...forWeights].sort((a, b) => b - a));
+    assert.deepEqual(
+        forWeights,
+        [...forWeights].sort((a, b) => b - a),
+    );
     await check(page, '[name=branch][value=against]', true);
     assert.notDeepEqual(await values(), forWeights);
     await check(page, '[name=branch][value=difference]', true);
@@ -197,12 +232,16 @@ withPage('regions: both branches, their difference, repeats', {}, async (page) =
     assert.ok(Math.abs(difference.reduce((a, b) => a + b)) < 1);
     assert.ok(difference.some((v) => v < 0) && difference.some((v) => v > 0));
     await page.getByLabel('Strongest first').uncheck();
-    assert.deepEqual(await page.locator('.regions .rank').allInnerTexts(),
-        Array.from({ length: 16 }, (_, i) => `#${i + 1}`));
+    assert.deepEqual(
+        await page.locator('.regions .rank').allInnerTexts(),
+        Array.from({ length: 16 }, (_, i) => `#${i + 1}`),
+    );
     // A region chosen in the list is marked on the slice.
     const ref = sliceOf(SIZE).explanation.rois[6].bbox_xywh;
-    const edge = Array.from({ length: 20 }, (_, i) =>
-        [Math.round(ref[0]), Math.round(ref[1] + ref[3] * (0.1 + 0.04 * i))]);
+    const edge = Array.from({ length: 20 }, (_, i) => [
+        Math.round(ref[0]),
+        Math.round(ref[1] + ref[3] * (0.1 + 0.04 * i)),
+    ]);
     const plain = await pixels(page, SIZE, edge);
     await page.locator('li[data-region="6"] button').click();
     const marked = await pixels(page, SIZE, edge);
@@ -214,7 +253,7 @@ withPage('everything by keyboard', {}, async (page) => {
     await page.locator('#stage').focus();
     const fitted = await scale(page);
     await page.keyboard.press('+');
-    assert.ok(await scale(page) > fitted);
+    assert.ok((await scale(page)) > fitted);
     await page.keyboard.press('1');
     assert.equal(await scale(page), 100);
     const probe = [[128, 128]];
@@ -237,7 +276,7 @@ withPage('everything by keyboard', {}, async (page) => {
     await page.keyboard.press('p');
     assert.equal(await page.locator('tr.selected').getAttribute('data-finding'), '4');
     await page.keyboard.press('z');
-    assert.ok(await scale(page) > 2 * fitted);
+    assert.ok((await scale(page)) > 2 * fitted);
     await page.keyboard.press('Escape');
     assert.equal(await page.locator('tr.selected').count(), 0);
     await page.keyboard.press('v');
@@ -263,15 +302,21 @@ withPage('zoom and pan with the mouse', {}, async (page) => {
     const fitted = await scale(page);
     await page.mouse.move(...middle);
     await page.mouse.wheel(0, -600);
-    await page.waitForFunction((old) => parseInt(document.getElementById('zoom-level').textContent, 10) > old, fitted);
+    await page.waitForFunction(
+        (old) => parseInt(document.getElementById('zoom-level').textContent, 10) > old,
+        fitted,
+    );
     await check(page, '[name=mode][value=image]', true);
-    const spot = [[100, 128], [150, 90]];
-    const before = await pixels(page, SIZE, spot);
+    const spot = [
+        [100, 128],
+        [150, 90],
+    ];
+    const still = await pixels(page, SIZE, spot);
     await page.mouse.move(...middle);
     await page.mouse.down();
     await page.mouse.move(middle[0] + 90, middle[1] + 40, { steps: 4 });
     await page.mouse.up();
-    assert.notDeepEqual(await pixels(page, SIZE, spot), before);
+    assert.notDeepEqual(await pixels(page, SIZE, spot), still);
     assert.equal(await page.locator('tr.selected').count(), 0, 'a drag is not a click');
     await page.click('#zoom-fit');
     assert.equal(await scale(page), fitted);
@@ -285,23 +330,32 @@ withPage('a dropped file, and a pasted one', {}, async (page) => {
     assert.ok(await page.isHidden('#drop-veil'));
     await page.evaluate((base64) => {
         const data = new DataTransfer();
-        data.items.add(new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], 'pasted.png',
-            { type: 'image/png' }));
+        data.items.add(
+            new File([Uint8Array.from(atob(base64), (c) => c.charCodeAt(0))], 'pasted.png', {
+                type: 'image/png',
+            }),
+        );
         document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: data, bubbles: true }));
     }, SLICE.buffer.toString('base64'));
-    await page.waitForFunction(() => document.getElementById('file-name').textContent === 'pasted.png');
+    await page.waitForFunction(
+        () => document.getElementById('file-name').textContent === 'pasted.png',
+    );
     await waitPhase(page, 'done');
     assert.equal(mock.requests.length, 2);
 });
 
 withPage('untrained weights are unmissable', {}, async (page) => {
-    mock.reply = (request, response) => sendJson(response, 200, sliceOf({ ...SIZE, trained: false }));
+    mock.reply = (request, response) =>
+        sendJson(response, 200, sliceOf({ ...SIZE, trained: false }));
     assert.ok(await page.isHidden('#untrained'));
     await showSlice(page);
     assert.ok(await page.isVisible('#untrained'));
     assert.match(await text(page, '#untrained'), /every result is noise/);
     assert.ok(await page.isVisible('.noise-line'));
-    const line = await page.$eval('.verdict-name', (node) => getComputedStyle(node).textDecorationLine);
+    const line = await page.$eval(
+        '.verdict-name',
+        (node) => getComputedStyle(node).textDecorationLine,
+    );
     assert.equal(line, 'line-through');
 });
 
@@ -316,7 +370,10 @@ withPage('no region, no assessment', {}, async (page) => {
     mock.reply = (request, response) => sendJson(response, 200, sliceOf({ ...SIZE, regions: 0 }));
     await showSlice(page);
     assert.match(await text(page, '.assessment'), /No assessment.*gives no class/s);
-    assert.match(await text(page, '[aria-labelledby=h-regions]'), /No region of this slice survived/);
+    assert.match(
+        await text(page, '[aria-labelledby=h-regions]'),
+        /No region of this slice survived/,
+    );
     assert.equal(await page.locator('.regions li').count(), 0);
 });
 
@@ -339,14 +396,17 @@ withPage('what the service says is text, never markup', {}, async (page) => {
 withPage('a new file stops the one under way', {}, async (page) => {
     let left = 0;
     mock.reply = (request, response) => {
-        response.on('close', () => { left++; });
+        response.on('close', () => {
+            left++;
+        });
     };
     await choose(page);
     await page.waitForSelector('#busy:visible');
     while (mock.requests.length < 1) {
         await page.waitForTimeout(20);
     }
-    mock.reply = (request, response) => sendJson(response, 200, sliceOf({ ...SIZE, requestId: 'second' }));
+    mock.reply = (request, response) =>
+        sendJson(response, 200, sliceOf({ ...SIZE, requestId: 'second' }));
     await showSlice(page, { ...SLICE, name: 'second.png' });
     assert.equal(await text(page, '#request-id'), 'second');
     assert.equal(left, 1, 'the first request was not taken back');
@@ -357,7 +417,9 @@ withPage('options of the request are sent, and shown in the command', {}, async 
     await page.locator('summary').click();
     await page.locator('#o-threshold').fill('0.3');
     await page.locator('#again').click();
-    await page.waitForFunction(() => /score_threshold=0\.3/.test(document.querySelector('.command').textContent));
+    await page.waitForFunction(() =>
+        /score_threshold=0\.3/.test(document.querySelector('.command').textContent),
+    );
     assert.equal(mock.requests[1].query.get('score_threshold'), '0.3');
     assert.equal(mock.requests[1].query.get('max_detections'), null);
 });
@@ -381,8 +443,10 @@ withPage('answer, picture and command to take away', { acceptDownloads: true }, 
     assert.equal(png.name, 'slice 7.oneshot.png');
     assert.equal(png.bytes.toString('latin1', 1, 4), 'PNG');
     assert.ok(png.bytes.readUInt32BE(20) > 2 * 256, 'a legend below the slice');
-    assert.equal(await text(page, '.command'),
-        `curl --data-binary '@slice 7.png' '${mock.url}v1/predict?masks=rle'`);
+    assert.equal(
+        await text(page, '.command'),
+        `curl --data-binary '@slice 7.png' '${mock.url}v1/predict?masks=rle'`,
+    );
 });
 
 withPage('16-bit slices are shown by their own range', {}, async (page) => {
@@ -401,13 +465,18 @@ withPage('16-bit slices are shown by their own range', {}, async (page) => {
     assert.ok(flat[0] < 20, `unstretched it is nearly black: ${flat}`);
 });
 
-withPage('a phone', { width: 360, height: 640, deviceScaleFactor: 2, hasTouch: true, isMobile: true },
+withPage(
+    'a phone',
+    { width: 360, height: 640, deviceScaleFactor: 2, hasTouch: true, isMobile: true },
     async (page) => {
         await showSlice(page);
         await check(page, '[name=mode][value=both]', true);
         const layout = await page.evaluate(() => ({
             overflow: document.documentElement.scrollWidth - window.innerWidth,
-            canvas: [document.getElementById('canvas').width, document.getElementById('stage').clientWidth],
+            canvas: [
+                document.getElementById('canvas').width,
+                document.getElementById('stage').clientWidth,
+            ],
             side: document.querySelector('.side').getBoundingClientRect().top,
             stage: document.querySelector('.stage-column').getBoundingClientRect().bottom,
         }));
@@ -422,4 +491,5 @@ withPage('a phone', { width: 360, height: 640, deviceScaleFactor: 2, hasTouch: t
             const bounds = document.getElementById('stage').getBoundingClientRect();
             return bounds.top >= -1 && bounds.bottom <= window.innerHeight + 1;
         });
-    });
+    },
+);
