@@ -183,6 +183,30 @@ START_TEST(scale_grows_and_shrinks_about_the_centre)
 }
 END_TEST
 
+/* Turned and zoomed at once a disc stays a disc, mirrored or not. */
+START_TEST(shapes_are_not_sheared)
+{
+    const struct augment_options both = {.rotate = 45, .scale = 0.4f, .flip = 0.5f};
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        struct pair p = make_disc(60 + 8, 50, 18);
+        apply(&p, &both, seed);
+        expect_agreement(&p);
+        struct lung_box box = lungs_labelled(p.labels, W, H);
+        ck_assert_int_le(abs((box.x1 - box.x0) - (box.y1 - box.y0)), 2);
+        struct shape s = measure(&p);
+        ck_assert_double_eq_tol(hypot(s.x - 60, s.y - 50), 8 * sqrt(s.area / 1018), 0.6);
+        free_pair(&p);
+        /* however large it gets, it does not turn further */
+        const struct augment_options little = {.rotate = 10, .scale = 0.5f};
+        p = make_disc(60 + 30, 50, 8);
+        apply(&p, &little, seed);
+        s = measure(&p);
+        ck_assert_double_le(fabs(atan2(s.y - 50, s.x - 60)), 10.7 * 3.14159265358979 / 180);
+        free_pair(&p);
+    }
+}
+END_TEST
+
 START_TEST(translation_stays_within_its_share)
 {
     const struct augment_options translate = {.translate = 0.1f};
@@ -327,6 +351,36 @@ START_TEST(other_pictures_have_no_lungs)
 }
 END_TEST
 
+/* Dark squares on bright ground: an island is a lung, one that reaches any edge is not. */
+START_TEST(islands_count_edges_do_not)
+{
+    static const struct {
+        int x0, y0, x1, y1;
+        bool found;
+    } squares[] = {
+        {20, 30, 50, 60, true},   {1, 1, 31, 31, true},    {69, 69, 99, 99, true},
+        {0, 30, 30, 60, false},   {30, 0, 60, 30, false},  {70, 30, 100, 60, false},
+        {30, 70, 60, 100, false}, {40, 40, 51, 51, false}, {40, 40, 56, 56, true},
+    };
+    for (size_t k = 0; k < sizeof squares / sizeof *squares; k++) {
+        struct image image;
+        struct lung_box box;
+        ck_assert_int_eq(image_alloc(&image, 100, 100, NULL), 0);
+        for (int i = 0; i < 100 * 100; i++)
+            image.pixels[i] = i % 100 >= squares[k].x0 && i % 100 < squares[k].x1 &&
+                                      i / 100 >= squares[k].y0 && i / 100 < squares[k].y1
+                                  ? 0.3f
+                                  : 0.9f;
+        ck_assert_int_eq(lungs_find(&box, &image, NULL), 0);
+        ck_assert((box.area > 0) == squares[k].found);
+        if (squares[k].found)
+            ck_assert(box.x0 == squares[k].x0 && box.y0 == squares[k].y0 &&
+                      box.x1 == squares[k].x1 && box.y1 == squares[k].y1);
+        image_free(&image);
+    }
+}
+END_TEST
+
 /* ---- intensities ---- */
 
 static struct image make_ramp(void)
@@ -455,11 +509,13 @@ int main(void)
     tcase_add_test(tc, flip_keeps_its_probability);
     tcase_add_test(tc, rotation_turns_about_the_centre);
     tcase_add_test(tc, scale_grows_and_shrinks_about_the_centre);
+    tcase_add_test(tc, shapes_are_not_sheared);
     tcase_add_test(tc, translation_stays_within_its_share);
     tcase_add_test(tc, outside_is_edge_and_background);
     tcase_add_test(tc, same_state_same_result);
     tcase_add_test(tc, crop_cuts_the_labelled_box);
     tcase_add_test(tc, lungs_are_found_without_labels);
+    tcase_add_test(tc, islands_count_edges_do_not);
     tcase_add_test(tc, other_pictures_have_no_lungs);
     tcase_add_test(tc, window_is_a_straight_line);
     tcase_add_test(tc, gamma_bends_and_keeps_ends);

@@ -95,6 +95,22 @@ START_TEST(equal_channels_are_exactly_grey)
 }
 END_TEST
 
+/* One channel that differs in one pixel is colour, whichever channel it is. */
+START_TEST(any_channel_makes_colour)
+{
+    uint8_t pixels[9 * 4], *png;
+    size_t length;
+    struct image image;
+    memset(pixels, 77, sizeof pixels);
+    pixels[5 * 4 + _i] = 78;
+    ck_assert_int_eq(image_write_png(&png, &length, pixels, 3, 3, 4, NULL), 0);
+    ck_assert_int_eq(image_read_png(&image, png, length, 9, NULL), 0);
+    ck_assert(image.colour == (_i < 3)); /* alpha does not count */
+    image_free(&image);
+    free(png);
+}
+END_TEST
+
 START_TEST(grey_palette_is_not_colour)
 {
     struct bytes png = {0}, raw = {0};
@@ -192,6 +208,7 @@ START_TEST(limits_come_before_memory)
         put_chunk(&bare, "IDAT", "x", 1);
         put_chunk(&bare, "IEND", NULL, 0);
         ck_assert_int_eq(read_code(&bare, bare.length, SIZE_MAX, &err), ERR_BAD_PNG);
+        ck_assert_ptr_nonnull(strstr(err.text, "claims"));
         free(bare.data);
     }
 }
@@ -467,6 +484,7 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, reads_every_kind, 0, 2 * KINDS);
     tcase_add_loop_test(tc, equal_channels_are_exactly_grey, 0, 7);
+    tcase_add_loop_test(tc, any_channel_makes_colour, 0, 4);
     tcase_add_test(tc, grey_palette_is_not_colour);
     tcase_add_loop_test(tc, every_truncation_is_refused, 0, 2);
     tcase_add_test(tc, every_flipped_bit_is_refused);
