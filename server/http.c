@@ -149,7 +149,7 @@ static enum MHD_Result begin(struct request_state *state, const char *method)
             return send_response(state);
         }
     }
-    state->allowance = config->max_body;
+    state->allowance = config->max_body + DISCARD;
     double deadline = ticket->job ? ticket->deadline_ms : ticket->started_ms + config->timeout_ms;
     watch_set(&state->http->watch, state->peer, PEER_RECEIVING, deadline, NULL);
     return MHD_YES;

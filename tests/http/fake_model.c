@@ -6,7 +6,7 @@
  *   FAKE_LOAD_MS, FAKE_PREDICT_MS   how long loading and one slice take
  *   FAKE_LOAD_FAILS                 loading fails
  *   FAKE_PREDICT_FAILS              predicting fails on slices wider than 512 (the self-test's)
- *   FAKE_NAN                        logits are not numbers, on the same slices
+ *   FAKE_NAN                        logits are not numbers, on the same slices; 2: on all
  *   FAKE_TRAINED                    says that the model is trained
  *   FAKE_DETECTIONS                 how many detections; default 4
  */
@@ -21,7 +21,8 @@
 struct model {
     struct model_info info;
     int predict_ms, detections;
-    bool predict_fails, nan;
+    int nan;
+    bool predict_fails;
 };
 
 struct session {
@@ -84,7 +85,7 @@ int model_load(struct model **out, const char *path, const struct model_options 
     };
     model->predict_ms = setting("FAKE_PREDICT_MS", 0);
     model->predict_fails = setting("FAKE_PREDICT_FAILS", 0) != 0;
-    model->nan = setting("FAKE_NAN", 0) != 0;
+    model->nan = setting("FAKE_NAN", 0);
     model->detections = setting("FAKE_DETECTIONS", 4);
     *out = model;
     return 0;
@@ -221,7 +222,7 @@ int session_predict(struct session *session, const struct image *image,
     out->classified = true;
     for (int i = 0; i < MODEL_IMAGE_CLASSES; i++) {
         out->logits[i] =
-            session->model->nan && odd ? NAN : 4 * mean - 2 + (float)i * (1 - 2 * mean);
+            session->model->nan > !odd ? NAN : 4 * mean - 2 + (float)i * (1 - 2 * mean);
         out->probabilities[i] = 1 / (1 + expf(-out->logits[i]));
         if (out->logits[i] > out->logits[out->predicted])
             out->predicted = i;
