@@ -1,5 +1,6 @@
 #include "api/api.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -128,25 +129,27 @@ static enum api_next give_health(struct call *call, bool good, const char *yes, 
         return give_json(call, status, rc, text, length, &err);
     }
     const char *word = good ? yes : no;
-    response_lend(&call->exchange->response, status, "text/plain; charset=utf-8",
-                  (const uint8_t *)word, strlen(word));
+    char *line = NULL;
+    int n = asprintf(&line, "%s\n", word);
+    response_give(&call->exchange->response, status, "text/plain; charset=utf-8",
+                  n < 0 ? NULL : (uint8_t *)line, n < 0 ? 0 : (size_t)n);
     response_header(&call->exchange->response, "Cache-Control", "no-store");
     return API_ANSWERED;
 }
 
 static enum api_next answer_live(struct call *call)
 {
-    return give_health(call, call->state->alive, "alive\n", "stuck\n");
+    return give_health(call, call->state->alive, "alive", "stuck");
 }
 
 static enum api_next answer_ready(struct call *call)
 {
     static const char *const words[] = {
-        [PHASE_LOADING] = "loading\n",   [PHASE_READY] = "ready\n",
-        [PHASE_DRAINING] = "draining\n", [PHASE_STOPPING] = "draining\n",
-        [PHASE_FAILED] = "failed\n",
+        [PHASE_LOADING] = "loading",   [PHASE_READY] = "ready",
+        [PHASE_DRAINING] = "draining", [PHASE_STOPPING] = "draining",
+        [PHASE_FAILED] = "failed",
     };
-    return give_health(call, call->state->phase == PHASE_READY, "ready\n",
+    return give_health(call, call->state->phase == PHASE_READY, "ready",
                        words[call->state->phase]);
 }
 
