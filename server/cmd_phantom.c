@@ -9,11 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "model/data/image.h"
 #include "model/data/phantom.h"
+#include "server/progress.h"
 
 static const char help[] =
     "usage: oneshot phantom --png FILE [--kind KIND] [--seed N] [--size N]\n"
@@ -279,28 +278,13 @@ done:
     return rc;
 }
 
-/* One line that redraws itself; nothing where stderr is not a terminal. */
-static void progress(int done, int total, time_t start)
-{
-    enum { WIDTH = 40 };
-    if (!isatty(STDERR_FILENO))
-        return;
-    char bar[WIDTH + 1];
-    int full = (int)((int64_t)done * WIDTH / total);
-    for (int i = 0; i < WIDTH; i++)
-        bar[i] = i < full ? '#' : '.';
-    bar[WIDTH] = 0;
-    double left = done > 0 ? difftime(time(NULL), start) / done * (total - done) : 0;
-    fprintf(stderr, "\r[%s] %d of %d patients, %.0f s left \033[K%s", bar, done, total, left,
-            done == total ? "\n" : "");
-}
-
 static int make_sets(const struct options *o, struct error *err)
 {
     int rc = -1, slices = 0;
     FILE *segmentation = NULL, *classification = NULL;
     struct phantom p = {0};
-    time_t start = time(NULL);
+    struct progress bar;
+    progress_start(&bar, "patients", o->count, o->count > 1);
     TRY(make_folder(o->out, "/segmentation/imgs", err));
     TRY(make_folder(o->out, "/segmentation/masks", err));
     TRY(make_folder(o->out, "/classification", err));
@@ -308,7 +292,6 @@ static int make_sets(const struct options *o, struct error *err)
     TRY(open_manifest(&classification, o->out, "classification",
                       "split,file,control,common_pneumonia,covid_19,patient,source\n", err));
     for (int i = 0; i < o->count; i++) {
-        progress(i, o->count, start);
         uint64_t seed = o->seed + (uint64_t)i;
         int kind = o->kind < 0 || o->kind == PHANTOM_KINDS ? i % PHANTOM_KINDS : o->kind;
         if (o->slices == 1)
@@ -323,13 +306,15 @@ static int make_sets(const struct options *o, struct error *err)
             slices++;
         }
         phantom_free(&p);
+        progress_set(&bar, i + 1);
     }
-    progress(o->count, o->count, start);
+    progress_end(&bar);
     if (fflush(segmentation) != 0 || fflush(classification) != 0)
         TRY(error_set(err, ERR_IO, "%s: manifest.csv: %s", o->out, strerror(errno)));
     printf("%d slices of %d patients in %s/segmentation and %s/classification\n", slices, o->count,
            o->out, o->out);
 done:
+    progress_end(&bar);
     phantom_free(&p);
     if (segmentation != NULL)
         fclose(segmentation);

@@ -1,9 +1,14 @@
 /* data/phantom: same bytes everywhere, exact labels, what each kind promises. */
 #include <check.h>
+#include <ftw.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "model/data/dataset.h"
 #include "model/data/phantom.h"
+#include "server/cmd_phantom.h"
 #include "tests/unit/failing_memory.h"
 
 static struct phantom make_slice(enum phantom_kind kind, uint64_t seed, int width, int height)
@@ -210,6 +215,145 @@ START_TEST(limits_are_refused)
 }
 END_TEST
 
+/* ---- the command ---- */
+
+static int run(const char *line)
+{
+    char words[256], *argv[16] = {NULL}, *rest = NULL;
+    int argc = 0;
+    snprintf(words, sizeof words, "%s", line);
+    for (char *w = strtok_r(words, " ", &rest); w != NULL && argc < 15;
+         w = strtok_r(NULL, " ", &rest))
+        argv[argc++] = w;
+    return cmd_phantom(argc, argv);
+}
+
+static int remove_one(const char *path, const struct stat *info, int flag, struct FTW *where)
+{
+    (void)info;
+    (void)flag;
+    (void)where;
+    return remove(path);
+}
+
+/* Tests end in a folder of their own, which goes with them. */
+static char home[64];
+
+static void enter_home(void)
+{
+    snprintf(home, sizeof home, "/tmp/test_phantom_XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(home));
+    ck_assert_int_eq(chdir(home), 0);
+    ck_assert_ptr_nonnull(freopen("/dev/null", "w", stdout));
+    ck_assert_ptr_nonnull(freopen("messages", "w", stderr));
+}
+
+static void leave_home(void)
+{
+    nftw(home, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+START_TEST(data_sets_it_writes_can_be_read)
+{
+    struct dataset d;
+    struct error err;
+    struct image image, want;
+    uint8_t *labels;
+    struct phantom p = make_slice(PHANTOM_COVID, 6, 64, 64);
+    ck_assert_int_eq(run("phantom --out a/b --count 6 --size 64 --seed 4"), 0);
+    ck_assert_int_eq(dataset_open_classification(&d, "a/b/classification", NULL, &err), 0);
+    ck_assert_int_eq(dataset_check(&d, NULL, NULL, &err), 0);
+    ck_assert(d.count == 6 && d.problems_count == 0);
+    for (int i = 0; i < 6; i++)
+        for (int c = 0; c < 3; c++)
+            ck_assert_int_eq(d.samples[i].classes[c], i / 2 == c);
+    ck_assert_str_eq(d.samples[4].patient, "covid000006");
+    dataset_free(&d);
+    ck_assert_int_eq(dataset_open_segmentation(&d, "a/b/segmentation", NULL, &err), 0);
+    ck_assert_int_eq(dataset_check(&d, NULL, NULL, &err), 0);
+    ck_assert(d.count == 6 && d.problems_count == 0);
+    ck_assert_int_eq(dataset_load(&image, &labels, &d, 4, &err), 0);
+    ck_assert_int_eq(phantom_image(&want, &p, 0, NULL), 0);
+    ck_assert(memcmp(image.pixels, want.pixels, 64 * 64 * sizeof(float)) == 0);
+    ck_assert(memcmp(labels, p.labels, 64 * 64) == 0);
+    free(labels);
+    image_free(&image);
+    image_free(&want);
+    phantom_free(&p);
+    dataset_free(&d);
+
+    /* of a sick patient's volume only slices with lesions */
+    ck_assert_int_eq(run("phantom --out v --count 1 --size 64 --kind pneumonia --volume 20"), 0);
+    ck_assert_int_eq(dataset_open_segmentation(&d, "v/segmentation", NULL, &err), 0);
+    ck_assert(d.count > 2 && d.count < 20);
+    for (size_t i = 0; i < d.count; i++) {
+        int lesion = 0;
+        ck_assert_int_eq(dataset_load(&image, &labels, &d, i, &err), 0);
+        for (int k = 0; k < 64 * 64; k++)
+            lesion += labels[k] > 1;
+        ck_assert_int_gt(lesion, 0);
+        free(labels);
+        image_free(&image);
+    }
+    dataset_free(&d);
+}
+END_TEST
+
+START_TEST(one_picture_and_its_labels)
+{
+    struct phantom p = make_slice(PHANTOM_COVID, 7, 80, 80);
+    struct image image, want;
+    uint8_t *labels;
+    int width, height;
+    ck_assert_int_eq(run("phantom --kind covid --seed 7 --png s.png --labels l.png --size 80"), 0);
+    ck_assert_int_eq(image_load_png(&image, "s.png", 6400, NULL), 0);
+    ck_assert_int_eq(image_load_labels(&labels, &width, &height, "l.png", 6400, NULL), 0);
+    ck_assert_int_eq(phantom_image(&want, &p, 0, NULL), 0);
+    ck_assert(memcmp(image.pixels, want.pixels, 6400 * sizeof(float)) == 0);
+    ck_assert(memcmp(labels, p.labels, 6400) == 0);
+    free(labels);
+    image_free(&image);
+    image_free(&want);
+    phantom_free(&p);
+}
+END_TEST
+
+START_TEST(wrong_use_is_told)
+{
+    static const struct {
+        const char *line;
+        int code;
+        const char *says;
+    } cases[] = {
+        {"phantom --help", 0, ""},
+        {"phantom", 2, "either --png"},
+        {"phantom --png a --out b", 2, "either --png"},
+        {"phantom --png a --kind mixed", 2, "mixed"},
+        {"phantom --out a --labels b", 2, "--labels"},
+        {"phantom --out a --count 0", 2, "--count is 1 to"},
+        {"phantom --out a --count 5x", 2, "5x"},
+        {"phantom --out a --size 31", 2, "--size is 32 to"},
+        {"phantom --out a --size -64", 2, "--size"},
+        {"phantom --out a --volume 1025", 2, "--volume"},
+        {"phantom --out a --seed 18446744073709551616", 2, "--seed"},
+        {"phantom --out a --kind flu", 2, "flu"},
+        {"phantom --out a more", 2, "more"},
+        {"phantom --bogus", 2, "bogus"},
+        {"phantom --png none/x.png --size 32", 1, "none/x.png"},
+        {"phantom --out messages/x --size 32", 1, "messages"},
+    };
+    ck_assert_int_eq(run(cases[_i].line), cases[_i].code);
+    char said[2048] = "";
+    fflush(stderr);
+    FILE *file = fopen("messages", "r");
+    ck_assert_ptr_nonnull(file);
+    said[fread(said, 1, sizeof said - 1, file)] = 0;
+    fclose(file);
+    ck_assert_ptr_nonnull(strstr(said, cases[_i].says));
+    ck_assert((said[0] == 0) == (cases[_i].code == 0));
+}
+END_TEST
+
 #ifdef HAVE_FAILING_MEMORY
 START_TEST(no_memory_at_any_point_is_an_error)
 {
@@ -251,6 +395,13 @@ int main(void)
     tcase_add_test(tc, no_memory_at_any_point_is_an_error);
 #endif
     suite_add_tcase(suite, tc);
+    TCase *command = tcase_create("command");
+    tcase_add_checked_fixture(command, enter_home, leave_home);
+    tcase_set_timeout(command, 120);
+    tcase_add_test(command, data_sets_it_writes_can_be_read);
+    tcase_add_test(command, one_picture_and_its_labels);
+    tcase_add_loop_test(command, wrong_use_is_told, 0, 16);
+    suite_add_tcase(suite, command);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
     int failed = srunner_ntests_failed(runner);
