@@ -74,6 +74,9 @@ int plan_new_slot(struct plan *plan, const dnnl_memory_desc_t *md, struct error 
 int plan_alias_slot(struct plan *plan, int slot, const dnnl_memory_desc_t *md, struct error *err);
 int plan_floats(struct plan *plan, int64_t count, struct error *err); /* per-run vector */
 int plan_constant(struct plan *plan, const dnnl_memory_desc_t *md, struct error *err);
+/* `md` at `offset` floats into a constant. */
+int plan_constant_part(struct plan *plan, int slot, int64_t offset, const dnnl_memory_desc_t *md,
+                       struct error *err);
 float *plan_constant_data(const struct plan *plan, int slot);
 /* The same value in another layout: itself where the bytes agree, else through a reorder step. */
 int plan_in_layout(struct plan *plan, int slot, const dnnl_memory_desc_t *md, struct error *err);
@@ -131,6 +134,6 @@ extern const struct op *const ops[OP_KINDS]; /* by kind; NULL for inputs */
 
 /* One row each, in op_*.c. */
 extern const struct op op_conv, op_deconv, op_linear, op_norm, op_relu, op_add, op_max_pool,
-    op_lstm, op_last_row, op_matmul, op_softmax;
+    op_lstm, op_last_row, op_matmul, op_softmax, op_upconv;
 
 #endif

@@ -32,6 +32,7 @@ enum op_kind {
     OP_LAST_ROW, /* (n, c) -> (1, c) */
     OP_MATMUL,   /* (m, k) x (k, n), or x (n, k) transposed */
     OP_SOFTMAX,  /* over c */
+    OP_UPCONV,   /* made by a pass: a 3x3 convolution of a 2x2 transposed one, see op_upconv.c */
     OP_KINDS
 };
 
@@ -61,7 +62,7 @@ struct node {
     /* Set by the plan's passes, never by builders. */
     bool dead;       /* no output depends on it */
     int folded_norm; /* conv: the norm node folded into it, or -1 */
-    int composed;    /* conv: the transposed convolution multiplied into it, or -1 */
+    int composed;    /* conv, upconv: the transposed convolution multiplied into it, or -1 */
     int residual;    /* conv, norm: a node added before the ReLU, or -1 */
     bool relu;       /* ReLU applied last */
     int alias;       /* this node's value is that of another node, or -1 */

@@ -48,7 +48,7 @@ static void fuse_relu(struct node *nodes, int count, const bool *pinned, int i)
     int x = passes_resolve(nodes, nodes[i].input[0]);
     struct node *from = &nodes[x];
     bool able = from->kind == OP_CONV || from->kind == OP_NORM || from->kind == OP_LINEAR ||
-                from->kind == OP_DECONV || from->kind == OP_ADD;
+                from->kind == OP_DECONV || from->kind == OP_ADD || from->kind == OP_UPCONV;
     if (!able || from->relu || !private_to_one_reader(nodes, count, pinned, x))
         return;
     from->relu = true;
@@ -89,6 +89,30 @@ static void compose(struct node *nodes, int count, const bool *pinned, int i)
     nodes[x].dead = true;
 }
 
+/* A 3x3 convolution right behind a 2x2 transposed one: see op_upconv.c. */
+static void compose_upsampled(struct node *nodes, int count, const bool *pinned, int i)
+{
+    struct node *conv = &nodes[i];
+    int x = passes_resolve(nodes, conv->input[0]);
+    const struct node *spread = &nodes[x];
+    if (spread->kind != OP_DECONV || spread->relu || spread->kernel != 2 || conv->kernel != 3 ||
+        conv->stride != 1 || conv->pad != 1 || conv->groups != 1 || spread->shape.h % 4 ||
+        spread->shape.w % 4 || /* whole tiles of 2x2 coarse pixels */
+        !private_to_one_reader(nodes, count, pinned, x))
+        return;
+    conv->kind = OP_UPCONV;
+    conv->composed = x;
+    conv->input[0] = spread->input[0];
+    nodes[x].dead = true;
+}
+
+static void compose_conv(struct node *nodes, int count, const bool *pinned, int i)
+{
+    compose(nodes, count, pinned, i);
+    if (nodes[i].composed < 0)
+        compose_upsampled(nodes, count, pinned, i);
+}
+
 /* Inputs precede their readers, so one walk backwards finds all that matters. */
 static void bury_dead(struct node *nodes, int count, const bool *pinned)
 {
@@ -106,7 +130,7 @@ void passes_apply(struct node *nodes, int count, const bool *pinned, bool infere
         if (nodes[i].dead)
             continue;
         if (nodes[i].kind == OP_CONV && inference)
-            compose(nodes, count, pinned, i);
+            compose_conv(nodes, count, pinned, i);
         else if (nodes[i].kind == OP_NORM && inference)
             fold_norm(nodes, count, pinned, i);
         else if (nodes[i].kind == OP_ADD)

@@ -196,6 +196,12 @@ int plan_constant(struct plan *plan, const dnnl_memory_desc_t *md, struct error 
     return add_slot(plan, md, -1, data, err);
 }
 
+int plan_constant_part(struct plan *plan, int slot, int64_t offset, const dnnl_memory_desc_t *md,
+                       struct error *err)
+{
+    return slot < 0 ? -1 : add_slot(plan, md, -1, plan_constant_data(plan, slot) + offset, err);
+}
+
 static void touch(struct plan *plan, int slot, int step)
 {
     int b = plan->slots[slot].buffer;
