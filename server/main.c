@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/cmd_convert.h"
+#include "server/cmd_phantom.h"
 #include "server/commands.h"
 
 static const struct {
@@ -18,6 +19,7 @@ static const struct {
     {"selftest", cmd_selftest, "check that the model works on this machine"},
 #ifndef ONESHOT_FAKE_MODEL /* these need the model itself, not only model.h */
     {"convert", cmd_convert, "make a weight file from a PyTorch checkpoint"},
+    {"phantom", cmd_phantom, "draw synthetic chest slices, with exact labels"},
 #endif
 };
 
