@@ -61,7 +61,7 @@ static void set_interval(struct estimate *out, const double *values, int stride,
         if (!isnan(value))
             column[defined++] = value;
     }
-    if (!out->defined || defined == 0 || defined < options->resamples / 2)
+    if (!out->defined || defined == 0 || 5 * defined < 4 * options->resamples)
         return;
     qsort(column, (size_t)defined, sizeof *column, compare_doubles);
     out->low = percentile(column, defined, (1 - options->level) / 2);

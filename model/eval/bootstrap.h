@@ -40,9 +40,11 @@ typedef void bootstrap_statistics(double *values, const uint32_t *weights, const
 
 /*
  * Fills out[0..count-1] for `images` images. groups[i] in 0..images-1 names the group of image i;
- * NULL = each image is its own; *used_groups (may be NULL) is how many there are. With fewer than
- * two groups, or a statistic that most resamples do not determine, there is a value without
- * interval. Errors: ERR_ARGUMENT (a group or an option out of range), ERR_TOO_LARGE, ERR_MEMORY.
+ * NULL = each image is its own; *used_groups (may be NULL) is how many there are.
+ * There is a value without interval where there is a single group, or where a statistic is defined
+ * in less than 80 % of the resamples: then it rests on one group (whose absence leaves it undefined
+ * in a third of them), and an interval would show how sure one patient is of himself.
+ * Errors: ERR_ARGUMENT (a group or an option out of range), ERR_TOO_LARGE, ERR_MEMORY.
  */
 int bootstrap_estimate(struct estimate *out, int count, bootstrap_statistics *statistics,
                        const void *context, int64_t images, const int32_t *groups,

@@ -120,7 +120,7 @@ static void measure(double *out, const uint32_t *weights, const void *context_)
             .sensitivity = ratio(n->tp, n->tp + n->fn),
             .specificity = ratio(n->tn, n->tn + n->fp),
             .precision = ratio(n->tp, n->tp + n->fp),
-            .f1 = ratio(2 * n->tp, 2 * n->tp + n->fp + n->fn),
+            .f1 = n->tp + n->fn > 0 ? ratio(2 * n->tp, 2 * n->tp + n->fp + n->fn) : NAN,
             .auroc = ranking_auroc(&context->rankings[c], weights),
             .average_precision = ranking_average_precision(&context->rankings[c], weights),
             .brier = tally.squares_of[c] > 0 ? tally.squares[c] / (double)tally.squares_of[c] : NAN,

@@ -31,8 +31,8 @@ struct class_result {
     struct estimate sensitivity;  /* TP / (TP + FN) */
     struct estimate specificity;  /* TN / (TN + FP) */
     struct estimate precision;    /* TP / (TP + FP); undefined where the class is never predicted */
-    struct estimate f1;           /* 2 TP / (2 TP + FP + FN) */
-    struct estimate auroc;        /* images without an answer rank last */
+    struct estimate f1;    /* 2 TP / (2 TP + FP + FN); undefined where the class does not occur */
+    struct estimate auroc; /* images without an answer rank last */
     struct estimate average_precision;
     struct estimate brier;
     struct calibration calibration;

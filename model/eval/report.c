@@ -203,7 +203,10 @@ static void write_methods(struct html *html, const struct eval_results *results)
         "<dt>Dice, IoU</dt><dd>2 |A∩B| / (|A| + |B|) and |A∩B| / |A∪B| of label maps in which each "
         "pixel has one label.</dd>"
         "<dt>Intervals</dt><dd>Percentiles of a statistic over samples of the images (or "
-        "whole groups of them) drawn with replacement. They speak of other images of the same "
+        "whole groups of them) drawn with replacement; none where a figure rests on a single "
+        "group. "
+        "Where every image is right, or wrong, they have no width: mind the number of images. They "
+        "speak of other images of the same "
         "sources, not of other hospitals or scanners.</dd>"
         "</dl>\n");
     html_markup(html, "<footer>OneShot CT " ONESHOT_VERSION ". Architecture: A. Ter-Sarkisov, One "
@@ -227,6 +230,9 @@ int report_write_html(struct buffer *out, const struct eval_results *results, st
         html_markup(&html, "<h2>Examples</h2>\n");
         write_gallery(&html, "Best", results->best, results->best_count);
         write_gallery(&html, "Worst", results->worst, results->worst_count);
+        html_markup(&html, "<p class=\"note\">");
+        html_text(&html, results->pictures_note);
+        html_markup(&html, "</p>\n");
     }
     if (results->sources_count > 0) {
         html_markup(&html, "<h2>By source</h2>\n");

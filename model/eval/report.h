@@ -66,7 +66,8 @@ struct eval_results {
     const struct training_log *log;          /* NULL: none */
     const struct eval_picture *best, *worst; /* galleries, best and worst first */
     int best_count, worst_count;
-    const char *const *notes; /* sentences a reader must know about these data */
+    const char *pictures_note; /* what their colours mean; may be NULL */
+    const char *const *notes;  /* sentences a reader must know about these data */
     int notes_count;
 };
 

@@ -67,7 +67,7 @@ def bootstrap(statistics, n, groups, seed, resamples, level=0.95):
     out = []
     for k, value in enumerate(values):
         column = [row[k] for row in rows if not math.isnan(row[k])]
-        if math.isnan(value) or not column or len(column) < resamples // 2:
+        if math.isnan(value) or not column or 5 * len(column) < 4 * resamples:
             out.append((value, NAN, NAN))
         else:
             out.append((value,
@@ -151,7 +151,7 @@ def class_statistics(labels, probs, predicted, sample):
         answered = [i for i in known if predicted[i] >= 0]
         brier = div(sum((probs[i][c] - labels[i][c]) ** 2 for i in answered), len(answered))
         out += [div(tp, tp + fn), div(tn, tn + fp), div(tp, tp + fp),
-                div(tp, tp + 0.5 * (fp + fn)), auroc(pairs), average_precision(pairs), brier]
+                div(tp, tp + 0.5 * (fp + fn)) if tp + fn else NAN, auroc(pairs), average_precision(pairs), brier]
         sens.append(div(tp, tp + fn))
         prec.append(div(tp, tp + fp))
         present.append(sum(labels[i][c] == 1 for i in sample))

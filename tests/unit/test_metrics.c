@@ -279,8 +279,8 @@ static void weighted_mean(double *out, const uint32_t *weights, const void *cont
         count += weights[i];
     }
     out[0] = sum / count;
-    out[1] = weights[0] == 0 ? NAN : 1; /* undefined in about a third of the resamples */
-    out[2] = weights[0] != 1 ? NAN : 1; /* in most */
+    out[1] = weights[0] + weights[1] == 0 ? NAN : 1; /* rests on two images */
+    out[2] = weights[0] == 0 ? NAN : 1;              /* on one */
 }
 
 START_TEST(bootstrap_repeats_itself)
