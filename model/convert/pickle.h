@@ -16,13 +16,13 @@
 
 #include "model/base/error.h"
 
-enum {
-    PICKLE_MAX_VALUES = 1 << 22,
-    PICKLE_MAX_STACK = 1 << 20,  /* values on the stack */
-    PICKLE_MAX_DEPTH = 1000,     /* marks open at once */
-    PICKLE_MAX_MEMO = 1 << 22,   /* highest memo index */
-    PICKLE_MAX_TEXT = 1 << 24,   /* bytes of one string */
-    PICKLE_MAX_MEMORY = 1 << 28, /* bytes of all values together */
+enum { /* a checkpoint of a thousand tensors with its optimizer has some 60 000 values */
+       PICKLE_MAX_VALUES = 1 << 20,
+       PICKLE_MAX_STACK = 1 << 18,  /* values on the stack */
+       PICKLE_MAX_DEPTH = 1000,     /* marks open at once */
+       PICKLE_MAX_MEMO = 1 << 20,   /* highest memo index */
+       PICKLE_MAX_TEXT = 1 << 24,   /* bytes of one string */
+       PICKLE_MAX_MEMORY = 1 << 26, /* bytes of all values together */
 };
 
 enum pickle_kind {

@@ -123,6 +123,29 @@ class Crafted:
         return self.function, self.arguments
 
 
+class Reference:
+    """Stands for a persistent id."""
+
+    def __init__(self, *id):
+        self.id = id
+
+
+class LegacyPickler(pickle.Pickler):
+    def persistent_id(self, obj):
+        return obj.id if isinstance(obj, Reference) else None
+
+
+def save_legacy(obj, name, storages):
+    """The legacy stream by hand: ids in it are what the object says, whatever torch would write."""
+    with open(FOLDER + name, "wb") as f:
+        for head in 0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}:
+            pickle.dump(head, f, 2)
+        LegacyPickler(f, 2).dump(obj)
+        pickle.dump(list(storages), f, 2)
+        for data in storages.values():
+            f.write(struct.pack("<q", len(data)) + data.tobytes())
+
+
 def storage(n=6):
     return torch.arange(n, dtype=torch.float32).storage()
 
@@ -160,6 +183,8 @@ def anchors():
     d = OrderedDict([("rpn.head.conv.weight", torch.zeros(1, 1, 3, 3)),
                      ("rpn.head.cls_logits.weight", torch.zeros(6, 1, 1, 1))])
     save({"model_weights": d, "anchor_generator": Unknown()}, "anchors.pth")
+    d["rpn.head.cls_logits.weight"] = torch.zeros(5, 1, 1, 1)
+    save({"model_weights": d, "anchor_generator": Unknown()}, "anchors_other.pth")
 
 
 class Net(torch.nn.Module):
@@ -194,7 +219,11 @@ def adam(name, frozen=(), one_without_grad=False, names=False, legacy=True):
         state["param_groups"][0]["param_names"] = [order[id(p)] for p in chosen]
         for s in state["state"].values():  # as old PyTorch had it
             s["step"] = int(s["step"])
-    save({"model_weights": net.state_dict(), "optimizer_state": state, "epoch": 3}, name,
+    weights = net.state_dict()
+    if legacy:  # two parameters in one storage
+        weights["second.bias"], weights["third.bias"] = torch.cat(
+            [weights["second.bias"], weights["third.bias"]]).split(2)
+    save({"model_weights": weights, "optimizer_state": state, "epoch": 3}, name,
          legacy=legacy)
     if "ambiguous" in name:
         return
@@ -232,6 +261,7 @@ def bad_tensors():
         save(OrderedDict(t=Crafted(*arguments)), f"bad_{name}.pth")
     save(OrderedDict(t=torch.tensor([1 + 2j])), "bad_complex.pth")
     save(OrderedDict(t=torch.tensor([1 + 2j])), "bad_complex_legacy.pth", legacy=True)
+    save(OrderedDict(t=torch.tensor([[1.0, 65520.0]])), "large.pth")
     same = torch.arange(6.0)
     large = torch.zeros(1000)
     save(OrderedDict((f"t{i}", large) for i in range(50)), "bad_many_views.pth", legacy=True)
@@ -239,6 +269,28 @@ def bad_tensors():
     save(OrderedDict([("a\nb", same)]), "bad_name.pth")
     save(OrderedDict([("a", same), ("fpn.inner_blocks.0.0.bias", same),
                       ("fpn.inner_blocks.0.bias", same)]), "bad_twice.pth")
+
+
+def views():
+    """Legacy ids may name a part of a storage."""
+    floats, doubles = torch.FloatStorage, torch.DoubleStorage
+    data = {"9": np.arange(6, dtype=np.float32)}
+
+    def tensor(size, offset, *id):
+        return Crafted(Reference("storage", *id), offset, (size,), (1,), False, OrderedDict())
+
+    root = floats, "9", "cpu", 6
+    save_legacy(OrderedDict(a=tensor(3, 0, *root, ("v", 2, 3)), b=tensor(2, 1, *root, ("v", 2, 3)),
+                            c=tensor(6, 0, *root, None)), "views.pth", data)
+    save_legacy(OrderedDict(a=tensor(2, 2, *root, ("v", 2, 3))), "bad_view_end.pth", data)
+    save_legacy(OrderedDict(a=tensor(1, 0, *root, ("v", 4, 3))), "bad_view_large.pth", data)
+    save_legacy(OrderedDict(a=tensor(1, 0, *root, ("v", 7, 0))), "bad_view_offset.pth", data)
+    save_legacy(OrderedDict(a=tensor(1, 0, *root, "v")), "bad_view_text.pth", data)
+    save_legacy(OrderedDict(a=tensor(1, 0, *root), b=tensor(1, 0, doubles, "9", "cpu", 6)),
+                "bad_legacy_disagree.pth", data)
+    save_legacy(OrderedDict(a=tensor(1, 0, *root)), "bad_legacy_missing.pth", {})
+    save_legacy(OrderedDict(a=tensor(1, 0, *root)), "bad_legacy_more.pth",
+                {"9": data["9"], "10": data["9"]})
 
 
 def bad_archives():
@@ -289,6 +341,14 @@ def bad_archives():
     patched("bad_zip_count.pth", end + 8, b"\xf0\xff\xf0\xff")
     patched("bad_zip_table.pth", end + 16, struct.pack("<I", len(raw)))
 
+    rezip(source, "zip_deflated.pth", zipfile.ZIP_DEFLATED)
+    raw = bytearray(open(FOLDER + "zip_deflated.pth", "rb").read())
+    at = raw.index(b"PK\x01\x02") + 24  # of data.pkl, its size
+    size = struct.unpack_from("<I", raw, at)[0]
+    patched("bad_zip_inflate_more.pth", at, struct.pack("<I", size + 1))
+    patched("bad_zip_inflate_less.pth", at, struct.pack("<I", size - 1))
+    patched("bad_zip_inflate_bomb.pth", at, struct.pack("<I", 1 << 20))
+
     legacy = open(FOLDER + "legacy_small.pth", "rb").read()
 
     def changed(name, old, new):
@@ -336,7 +396,8 @@ def pickles():
 
 def backbones():
     """The tensors of torchvision's bodies that tell them apart."""
-    names = ["resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "resnext101_32x8d"]
+    names = ["resnet18", "resnet34", "resnet50", "resnet101", "resnext50_32x4d", "resnext101_32x8d",
+             "wide_resnet50_2"]
     with open("tests/golden/backbones.h", "w") as f:
         f.write("/* Written by make_checkpoints.py: first convolutions of torchvision's blocks. */\n"
                 "// clang-format off\n"
@@ -362,5 +423,6 @@ if __name__ == "__main__":
     adam("adam_missing.pth", one_without_grad=True)
     bad_tensors()
     bad_archives()
+    views()
     pickles()
     backbones()

@@ -182,6 +182,7 @@ static const struct {
     {P("]q\3K\1a0h\3."), "[1]"},
     {P("]r\3\1\0\0K\1a0j\3\1\0\0."), "[1]"},
     {P("(K\5\x94K\6\x94h\0h\1\x86\x94h\2t."), "(5,6,(5,6),(5,6))"},
+    {P("(K\5q\0q\0K\6\x94h\1t."), "(5,6,6)"},
     {P("\x80\x04\x95\x02\0\0\0\0\0\0\0N."), "None"},
     {P("cos\nsystem\n."), "os.system"},
     {P("\x8c\x02os\x8c\x06system\x93."), "os.system"},
@@ -435,11 +436,11 @@ static const struct {
     {P("K\1"
        "0"),
      PICKLE_MAX_VALUES + 1, "more values than allowed"},
-    {P("}(NNNNNNNNu0"), 1000000, "more memory than allowed"},
-    {P("}(h\0h\0h\0h\0h\0h\0h\0h\0u0"), 2000000, "more memory than allowed"},
+    {P("}(NNNNNNNNu0"), 250000, "more memory than allowed"},
+    {P("}(h\0h\0h\0h\0h\0h\0h\0h\0u0"), 500000, "more memory than allowed"},
     {P("K\1"
        "0"),
-     1000000, NULL},
+     500000, NULL},
 };
 
 START_TEST(limits_hold)
@@ -448,11 +449,12 @@ START_TEST(limits_hold)
     struct pickle *pickle;
     struct buffer bytes;
     buffer_init(&bytes, SIZE_MAX);
-    ck_assert_int_eq(buffer_append(&bytes, "Nq\0", 3, NULL), 0);
-    for (size_t i = 0; i < repeated[_i].times; i++)
-        ck_assert_int_eq(buffer_append(&bytes, repeated[_i].repeat, repeated[_i].length, NULL), 0);
+    int rc = buffer_append(&bytes, "Nq\0", 3, NULL);
+    for (size_t i = 0; rc == 0 && i < repeated[_i].times; i++)
+        rc = buffer_append(&bytes, repeated[_i].repeat, repeated[_i].length, NULL);
+    ck_assert_int_eq(rc, 0); /* not in the loop: each assertion is written to a pipe */
     ck_assert_int_eq(buffer_append(&bytes, ".", 1, NULL), 0);
-    int rc = pickle_parse(&pickle, bytes.bytes, bytes.length, NULL, &err);
+    rc = pickle_parse(&pickle, bytes.bytes, bytes.length, NULL, &err);
     if (repeated[_i].message) {
         ck_assert_int_eq(rc, -1);
         ck_assert_msg(strstr(err.text, repeated[_i].message) != NULL, "%s", err.text);
