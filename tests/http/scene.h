@@ -30,7 +30,7 @@ static inline void teardown(void)
 
 static inline void check(struct answer answer, int status, const char *has)
 {
-    ck_assert_msg(answer.status == status && answer_has(&answer, has), "%d instead of %d %s: %s",
+    ck_assert_msg(answer.status == status && answer_has(&answer, has), "%d instead of %d %s: %.300s",
                   answer.status, status, has, answer.body ? (const char *)answer.body : "");
     answer_free(&answer);
 }
@@ -64,7 +64,7 @@ static inline void expect_raw(int fd, const char *status)
 {
     char *text = raw_read(fd, "\"}");
     ck_assert_msg(strncmp(text, "HTTP/1.1 ", 9) == 0 && strstr(text, status) == text + 9,
-                  "not %s: %s", status, text);
+                  "not %s: %.300s", status, text);
     free(text);
     close(fd);
 }

@@ -77,7 +77,7 @@ END_TEST
 
 START_TEST(what_takes_too_long_is_called_off)
 {
-    setup(WORDS("--workers", "1", "--drain-timeout", "100ms"), WORDS("FAKE_PREDICT_MS=1500"));
+    setup(WORDS("--workers", "1", "--drain-timeout", "100ms"), WORDS("FAKE_PREDICT_MS=4000"));
     int one = send_predict("one"), two = send_predict("two");
     wait_for(1, 1);
     ck_assert_int_eq(kill(service.pid, SIGTERM), 0);

@@ -8,7 +8,7 @@
 
 START_TEST(half_a_body_then_silence_or_goodbye)
 {
-    setup(WORDS("--timeout", "500ms", "--idle-timeout", "1s"), NULL);
+    setup(WORDS("--timeout", "3s", "--idle-timeout", "2s"), NULL);
     int leaver = raw_open(&service);
     raw_text(leaver, "POST /v1/predict HTTP/1.1\r\nHost: x\r\nX-Request-Id: leaver\r\n"
                      "Content-Length: 5000\r\n\r\nhalf");
@@ -44,7 +44,7 @@ static void drip(int fd, const char *byte)
 
 START_TEST(slow_headers_and_slow_bodies_are_cut_off)
 {
-    setup(WORDS("--timeout", "1s", "--idle-timeout", "1s"), NULL);
+    setup(WORDS("--timeout", "3s", "--idle-timeout", "2s"), NULL);
     int headers = raw_open(&service), body = raw_open(&service);
     raw_text(headers, "GET /livez HTTP/1.1\r\nX-Slow: ");
     drip(headers, "a");
