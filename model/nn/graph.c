@@ -221,8 +221,13 @@ int graph_last_row(struct graph *graph, int x)
 int graph_matmul(struct graph *graph, int a, int b, bool transpose_b)
 {
     struct node *node = append(graph, OP_MATMUL, 2, a, b);
-    if (node)
-        node->transpose = transpose_b;
+    if (!node)
+        return 0;
+    const struct shape *factor = &graph->nodes[b].shape;
+    if (transpose_b && node->shape.c != factor->c)
+        misfit(graph, "matrix product of unlike rows");
+    node->transpose = transpose_b;
+    node->shape.c = transpose_b ? factor->n : factor->c;
     return last(graph);
 }
 

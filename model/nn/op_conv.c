@@ -3,7 +3,10 @@
 #include "model/nn/op_conv.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "model/nn/grouped.h"
 
 /* A transformed Winograd filter beyond this many bytes no longer stays in the cache, and reading it
  * costs more than the multiplications saved. */
@@ -114,6 +117,23 @@ int conv_forward_desc(struct plan *plan, const struct conv_shape *c, int source,
     return -1;
 }
 
+static struct conv_shape describe(const struct plan *plan, int index)
+{
+    const struct node *node = plan_node(plan, index);
+    struct conv_shape c = {
+        .in = plan_shape(plan, node->input[0]),
+        .out = plan_shape(plan, index),
+        .kernel = node->kernel,
+        .stride = node->stride,
+        .pad = node->pad,
+        .groups = node->groups,
+        .bias = node->param[1] >= 0 || node->folded_norm >= 0 || node->composed >= 0,
+        .relu = node->relu,
+        .sum = node->residual >= 0,
+    };
+    return c;
+}
+
 /* ---- weights ---- */
 
 /* Per output channel: what a folded norm multiplies by and adds. */
@@ -201,24 +221,69 @@ static int fill_bias(struct plan *plan, struct pack *pack, struct error *err)
     return 0;
 }
 
-/* ---- the op ---- */
+/* ---- narrow groups, see grouped.h ---- */
 
-static struct conv_shape describe(const struct plan *plan, int index)
+/* Where oneDNN is slower: measured on AVX-512, channels last. */
+static bool grouped_pays(const struct plan *plan, const struct conv_shape *c)
 {
-    const struct node *node = plan_node(plan, index);
-    struct conv_shape c = {
-        .in = plan_shape(plan, node->input[0]),
-        .out = plan_shape(plan, index),
-        .kernel = node->kernel,
-        .stride = node->stride,
-        .pad = node->pad,
-        .groups = node->groups,
-        .bias = node->param[1] >= 0 || node->folded_norm >= 0,
-        .relu = node->relu,
-        .sum = node->residual >= 0,
-    };
-    return c;
+    int per_group = c->in.c / c->groups;
+    return plan_inference(plan) && c->groups > 1 && c->kernel == 3 && c->pad == 1 && !c->sum &&
+           c->in.c == c->out.c && c->in.c % GROUPED_LANES == 0 &&
+           (per_group == 4 || per_group == 8 || (per_group == 16 && c->stride == 2));
 }
+
+static struct grouped_shape grouped_shape_of(const struct conv_shape *c)
+{
+    return (struct grouped_shape){c->in.n,   c->in.h, c->in.w, c->in.c, c->in.c / c->groups,
+                                  c->stride, c->relu};
+}
+
+static int fill_grouped(struct plan *plan, struct pack *pack, struct error *err)
+{
+    struct conv_shape c = describe(plan, pack->node);
+    struct grouped_shape shape = grouped_shape_of(&c);
+    struct pack plain = *pack;
+    plain.plain = malloc((size_t)grouped_weight_count(&shape) * sizeof(float));
+    if (!plain.plain)
+        return error_set(err, ERR_MEMORY, "out of memory for packing weights");
+    int rc = fill_weight(plan, &plain, err);
+    grouped_pack(pack->plain, plain.plain, &shape);
+    free(plain.plain);
+    return rc;
+}
+
+/* p: 0 x, 1 packed weight, 2 bias, 3 zeros, 4 y. number: n, h, w, channels, per group, stride, ReLU
+ */
+static void kernel_grouped(const struct step *step, void *const *p)
+{
+    const int64_t *k = step->number;
+    const struct grouped_shape shape = {k[0], k[1], k[2], k[3], k[4], k[5], k[6]};
+    grouped_convolution(p[4], p[0], p[1], p[2], p[3], &shape);
+}
+
+static int grouped_forward(struct plan *plan, int index, const struct conv_shape *c,
+                           struct error *err)
+{
+    struct grouped_shape shape = grouped_shape_of(c);
+    dnnl_memory_desc_t x_md = md_4d(c->in, dnnl_nhwc), y_md = md_4d(c->out, dnnl_nhwc);
+    dnnl_memory_desc_t w_md = md_of(1, (const int64_t[]){grouped_weight_count(&shape)}, dnnl_a);
+    dnnl_memory_desc_t vector = md_of(1, (const int64_t[]){c->out.c}, dnnl_a);
+    int x = plan_in_layout(plan, plan_value(plan, plan_node(plan, index)->input[0]), &x_md, err);
+    int weight = plan_pack(plan, index, 0, &w_md, &w_md, fill_grouped, err);
+    int bias = plan_pack(plan, index, 1, &vector, &vector, fill_bias, err);
+    int zeros = plan_constant(plan, &vector, err), y = plan_new_slot(plan, &y_md, err);
+    plan_set_value(plan, index, y);
+    struct step *step =
+        plan_add_kernel(plan, kernel_grouped, 5, (const int[]){x, weight, bias, zeros, y}, err);
+    if (!step)
+        return -1;
+    const int64_t numbers[] = {shape.n,         shape.h,      shape.w,   shape.channels,
+                               shape.per_group, shape.stride, shape.relu};
+    memcpy(step->number, numbers, sizeof numbers);
+    return 0;
+}
+
+/* ---- the op ---- */
 
 /* Where the sum with a residual happens in place: the residual's memory becomes the result's. */
 static int residual_slot(struct plan *plan, int index, const dnnl_memory_desc_t *md,
@@ -238,6 +303,8 @@ static int conv_forward(struct plan *plan, int index, struct error *err)
 {
     const struct node *node = plan_node(plan, index);
     struct conv_shape c = describe(plan, index);
+    if (grouped_pays(plan, &c))
+        return grouped_forward(plan, index, &c, err);
     dnnl_primitive_desc_t pd;
     int x = plan_value(plan, node->input[0]);
     if (conv_forward_desc(plan, &c, x, node_frozen(plan, index), &pd, err) != 0)

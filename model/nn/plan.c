@@ -84,8 +84,8 @@ void plan_kept(const struct plan *plan, int node, int *slots, int count)
 bool plan_last_reader(const struct plan *plan, int node, int other)
 {
     other = passes_resolve(plan->nodes, other);
-    if (plan->pinned[other])
-        return false;
+    if (plan->pinned[other] || plan->nodes[other].kind == OP_INPUT)
+        return false; /* somebody outside looks at it */
     for (int i = 0; i < plan->graph->count; i++) {
         const struct node *reader = &plan->nodes[i];
         if (plan->pinned[i] && passes_resolve(plan->nodes, i) == other)
@@ -639,7 +639,9 @@ int plan_compile(struct plan **out, const struct graph *graph, const struct plan
                   "a stream", err));
     for (int i = 0; i < outputs_count; i++)
         plan->pinned[outputs[i].node] = true;
-    passes_apply(plan->nodes, graph->count, plan->pinned, plan_inference(plan));
+    /* A norm by the statistics of what runs through cannot be folded, whatever its own mode. */
+    passes_apply(plan->nodes, graph->count, plan->pinned,
+                 plan_inference(plan) && !plan_train_stats(plan));
     mark_wanted(plan);
     for (int i = 0; i < graph->count; i++) {
         const struct node *node = &plan->nodes[i];
