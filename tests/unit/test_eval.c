@@ -251,7 +251,7 @@ static void make_sets(void)
         {"a1.png", 0, 0, 0, true, false}, {"a2.png", 0, 0, 0, true, false},
         {"b1.png", 1, 0, 0, true, false}, {"b2.png", 1, 0, 0, true, false},
         {"b3.png", 3, 0, 0, true, false}, {"c1.png", 2, 0, 0, true, false},
-        {"c2.png", 0, 0, 0, true, false}, {"d1.png", 2, 0, 0, true, false},
+        {"c2.png", 0, 0, 0, true, false}, {"d_one.png", 2, 0, 0, true, false},
     };
     make_folder("maps");
     make_folder("maps/val");
@@ -262,8 +262,8 @@ static void make_sets(void)
     make_file("maps/manifest.csv", "split,file,source\n"
                                    "val,scan_01_0001.png,North\nval,scan_01_0002.png,North\n"
                                    "val,scan_02_0001.png,\"South, \"\"coast\"\"\"\n"
-                                   "train,scan_02_0002.png,Elsewhere\n"
                                    "val,scan_02_0002.png,\"South, \"\"coast\"\"\"\n"
+                                   "train,scan_02_0002.png,Elsewhere\n"
                                    "val,scan_03_0001.png,North\nval,scan_03_0002.png,North\n");
     make_folder("classes");
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
@@ -272,7 +272,7 @@ static void make_sets(void)
                                       "a1.png,1,0,0,A,North\na2.png,1,0,0,A,North\n"
                                       "b1.png,0,1,0,B,North\nb2.png,0,1,0,B,North\n"
                                       "b3.png,0,1,0,B,North\nc1.png,0,0,1,C,North\n"
-                                      "c2.png,0,0,1,C,North\nd1.png,-1,-1,0,unknown,North\n");
+                                      "c2.png,0,0,1,C,North\nd_one.png,-1,-1,0,unknown,North\n");
 }
 
 /* ---- sets ---- */
@@ -294,6 +294,7 @@ START_TEST(manifests_give_sources_and_patients)
     ck_assert_str_eq(set.origins[0].patient, "A");
     ck_assert_str_eq(set.origins[0].series, "");  /* a1.png */
     ck_assert_str_eq(set.origins[7].patient, ""); /* "unknown" is no name */
+    ck_assert_str_eq(set.origins[7].series, "");  /* d_one.png */
     eval_set_close(&set);
 }
 END_TEST
@@ -445,6 +446,8 @@ START_TEST(figures_are_the_right_ones)
     check_number(root, "segmentation/images", 5);
     check_number(root, "detection/per_image/all/ap50/value", 4.0 / 5);
     check_number(root, "detection/per_image/all/ap/value", 4.0 / 5);
+    check_number(root, "detection/per_image/ggo/images", 4); /* a weak finding is not shown */
+    check_number(root, "detection/per_image/ggo/ap50/value", 3.0 / 4);
     check_number(root, "detection/per_image/consolidation/ap50/value", 1);
     check_number(root, "segmentation/regions/ggo/dice/value", 7.0 / 8);
     check_number(root, "segmentation/regions/lungs/mean_dice/value", 4.5 / 5);
@@ -471,8 +474,10 @@ START_TEST(figures_are_the_right_ones)
 
     text = read_text("out.html");
     ck_assert_ptr_nonnull(strstr(text, "Mind &lt;this&gt;."));
-    ck_assert_ptr_nonnull(strstr(text, "lesions Dice 1.000"));
-    ck_assert_ptr_nonnull(strstr(text, "lesions Dice 0.500"));
+    const char *worst = strstr(text, "<h3>Worst</h3>");
+    ck_assert_ptr_nonnull(worst);
+    ck_assert(strstr(text, "lesions Dice 1.000") < worst);
+    ck_assert(strstr(text, "lesions Dice 0.500") > worst);
     ck_assert_ptr_nonnull(strstr(text, "data:image/png;base64,"));
     free(text);
 }

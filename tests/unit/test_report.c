@@ -199,7 +199,8 @@ static void invent_log(struct sample *sample)
 static void sample_make(struct sample *sample)
 {
     static const char *const notes[] = {
-        "One patient per class: control against pneumonia is not tested here.",
+        "One patient per class: control against pneumonia is not tested in K\xc3\xb6ln "
+        "\xe2\x82\xac.",
         "Names may hold <script>alert('x')</script> & worse: \xff\xc0."};
     memset(sample, 0, sizeof *sample);
     sample->results = (struct eval_results){
@@ -321,6 +322,7 @@ START_TEST(page_is_sound_and_needs_no_network)
     ck_assert_ptr_nonnull(strstr(page, "Research use only"));
     ck_assert_ptr_nonnull(strstr(page, "oneshot-&lt;sample&gt;"));
     ck_assert_ptr_nonnull(strstr(page, "Clinic &lt;A&gt; &amp; &quot;partners&quot;"));
+    ck_assert_ptr_nonnull(strstr(page, "in K\xc3\xb6ln \xe2\x82\xac.</li>"));
     ck_assert_ptr_nonnull(strstr(page, "alert(&#39;x&#39;)"));
     ck_assert_ptr_nonnull(strstr(page, "worse: \xef\xbf\xbd\xef\xbf\xbd."));
     ck_assert_ptr_null(strstr(page, "not trained"));
