@@ -146,22 +146,26 @@ static int fill_bias(struct plan *plan, struct pack *pack, struct error *err)
 
 /* ---- kernels; number: n, h, w (coarse), channels, parity, ReLU ---- */
 
-VECTORIZED static void data_points(float *out, int64_t stride, const float *const d[POINTS],
-                                   int64_t channels)
+/* Written out without inner loops, which the compiler would not vectorise around. */
+VECTORIZED static void data_points(float *restrict out, int64_t stride,
+                                   const float *const d[POINTS], int64_t channels)
 {
+    const float *d0 = d[0], *d1 = d[1], *d2 = d[2], *d3 = d[3], *d4 = d[4], *d5 = d[5], *d6 = d[6],
+                *d7 = d[7], *d8 = d[8];
+#pragma GCC ivdep
     for (int64_t c = 0; c < channels; c++) {
-        float r[3][3];
-        for (int x = 0; x < 3; x++) {
-            float d0 = d[x][c], d1 = d[3 + x][c], d2 = d[6 + x][c];
-            r[0][x] = d0 - d1;
-            r[1][x] = d1;
-            r[2][x] = d1 - d2;
-        }
-        for (int y = 0; y < 3; y++) {
-            out[(3 * y + 0) * stride + c] = r[y][0] - r[y][1];
-            out[(3 * y + 1) * stride + c] = r[y][1];
-            out[(3 * y + 2) * stride + c] = r[y][1] - r[y][2];
-        }
+        float a0 = d0[c] - d3[c], a1 = d1[c] - d4[c], a2 = d2[c] - d5[c];
+        float b0 = d3[c], b1 = d4[c], b2 = d5[c];
+        float e0 = d3[c] - d6[c], e1 = d4[c] - d7[c], e2 = d5[c] - d8[c];
+        out[c] = a0 - a1;
+        out[stride + c] = a1;
+        out[2 * stride + c] = a1 - a2;
+        out[3 * stride + c] = b0 - b1;
+        out[4 * stride + c] = b1;
+        out[5 * stride + c] = b1 - b2;
+        out[6 * stride + c] = e0 - e1;
+        out[7 * stride + c] = e1;
+        out[8 * stride + c] = e1 - e2;
     }
 }
 
@@ -187,22 +191,25 @@ static void kernel_data(const struct step *step, void *const *p)
     }
 }
 
-VECTORIZED static void results(float *const out[4], const float *m, int64_t stride,
+static inline float clip(float v, bool relu)
+{
+    return relu && !(v > 0) ? 0 : v;
+}
+
+VECTORIZED static void results(float *const out[4], const float *restrict m, int64_t stride,
                                const float *const bias[4], int64_t channels, bool relu)
 {
+    float *o0 = out[0], *o1 = out[1], *o2 = out[2], *o3 = out[3];
+    const float *b0 = bias[0], *b1 = bias[1], *b2 = bias[2], *b3 = bias[3];
+#pragma GCC ivdep
     for (int64_t c = 0; c < channels; c++) {
-        float r[2][3];
-        for (int x = 0; x < 3; x++) {
-            float m0 = m[x * stride + c], m1 = m[(3 + x) * stride + c],
-                  m2 = m[(6 + x) * stride + c];
-            r[0][x] = m0 + m1;
-            r[1][x] = m1 - m2;
-        }
-        for (int k = 0; k < 4; k++) {
-            const float *row = r[k / 2];
-            float v = (k % 2 ? row[1] - row[2] : row[0] + row[1]) + bias[k][c];
-            out[k][c] = relu && !(v > 0) ? 0 : v;
-        }
+        float m3 = m[3 * stride + c], m4 = m[4 * stride + c], m5 = m[5 * stride + c];
+        float p0 = m[c] + m3, p1 = m[stride + c] + m4, p2 = m[2 * stride + c] + m5;
+        float q0 = m3 - m[6 * stride + c], q1 = m4 - m[7 * stride + c], q2 = m5 - m[8 * stride + c];
+        o0[c] = clip(p0 + p1 + b0[c], relu);
+        o1[c] = clip(p1 - p2 + b1[c], relu);
+        o2[c] = clip(q0 + q1 + b2[c], relu);
+        o3[c] = clip(q1 - q2 + b3[c], relu);
     }
 }
 
