@@ -1,35 +1,68 @@
-# OneShot CT. `make help` lists what there is.
+# OneShot CT. `make help` lists what there is, CONTRIBUTING.md walks through it.
 #
-#   make            build/oneshot
-#   make test       every quick test
-#   make V=asan …   the same in a build folder of its own: asan, tsan, debug, valgrind
+# V=asan, tsan, valgrind, debug or fuzz builds and runs the same in a folder of its own.
 
 V       ?= release
 BUILD   := $(if $(filter release,$(V)),build,build-$(V))
-CC      ?= gcc
-PKGS    := libmicrohttpd jansson libpng zlib libcurl
+PREFIX  ?= /usr/local
+VERSION := $(shell cat VERSION)
+JOBS    ?= $(shell nproc)
+ifeq ($(origin CC),default)
+CC      := $(if $(filter fuzz,$(V)),clang,gcc)
+endif
+
+# ---- flags ----
+
+# Any x86-64 processor since about 2009. Kernels that gain from newer ones are compiled for several
+# levels, and oneDNN generates its code at run time.
+ARCH    ?= -march=x86-64-v2
+CFLAGS  ?= -g
 WARN    := -Wall -Wextra -Wpedantic -Wshadow -Wpointer-arith -Wstrict-prototypes \
            -Wmissing-prototypes -Wvla -Wwrite-strings -Wundef -Wformat=2
+SANITIZE     := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 OPT_release  := -O3 -fno-math-errno -fno-trapping-math
 OPT_debug    := -O1 -g3
-OPT_asan     := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
-OPT_tsan     := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+OPT_asan     := $(SANITIZE) -fsanitize=address,undefined
+OPT_tsan     := $(SANITIZE) -fsanitize=thread
 OPT_valgrind := -O1 -g -mno-avx512f
-ARCH    ?= -march=x86-64-v2
-VERSION := $(shell cat VERSION 2>/dev/null || echo 0.0.0)
-CFLAGS  ?= -g
-ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -DONESHOT_VERSION='"$(VERSION)"' -I. $(OPT_$(V)) $(ARCH) -fopenmp $(WARN) \
-              $(shell pkg-config --cflags $(PKGS)) $(CFLAGS)
-LIBS    := $(shell pkg-config --libs $(PKGS)) -ldnnl -lm -lpthread
-TEST_LIBS := $(shell pkg-config --libs check)
+OPT_fuzz     := $(SANITIZE) -fsanitize=fuzzer-no-link,address,undefined
+
+# pkg-config is asked once, when the first compiler runs: what it knows may have been installed by
+# then.
+once       = $(eval $(1) := $(2))$(2)
+checked    = $(if $(filter missing,$(1)),$(error packages are missing: `make deps` installs them),$(1))
+pkg        = $(call checked,$(shell pkg-config $(1) 2>/dev/null || echo missing))
+PKGS      := libmicrohttpd jansson libpng zlib libcurl
+PKG_CFLAGS = $(call once,PKG_CFLAGS,$(call pkg,--cflags $(PKGS)))
+LIBS       = $(call once,LIBS,$(call pkg,--libs $(PKGS)) -ldnnl -lm -lpthread)
+TEST_LIBS  = $(call once,TEST_LIBS,$(call pkg,--libs check))
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DONESHOT_VERSION='"$(VERSION)"' -I. $(OPT_$(V)) $(ARCH) \
+             -fopenmp $(WARN) $(PKG_CFLAGS) $(CFLAGS)
+
+# ---- Debian packages ----
+
+need         := sh tests/tools/packages
+DEB_BUILD    := gcc libc6-dev pkgconf libdnnl-dev libmicrohttpd-dev libjansson-dev libpng-dev \
+                zlib1g-dev libcurl4-openssl-dev
+DEB_TEST     := check libyaml-dev
+DEB_BROWSER  := nodejs npm chromium
+DEB_FUZZ     := clang libclang-rt-14-dev libomp-dev
+DEB_VALGRIND := valgrind libc6-dbg
+DEB_FORMAT   := clang-format
+DEB_TIDY     := clang-tidy libomp-dev
+
+# ---- the program ----
 
 MODEL_SRC  := $(wildcard model/*.c model/*/*.c)
 API_SRC    := $(wildcard api/*.c)
 SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c))
 objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+parallel    = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
-.PHONY: all test help clean
-all: $(BUILD)/oneshot
+.PHONY: all deps demo test test-programs test-unit test-http test-browser parity bench fuzz \
+        fuzz-run asan tsan valgrind format tidy lint install clean help FORCE
+
+all: $(BUILD)/oneshot ## build/oneshot, the one program (the default)
 
 $(BUILD)/libmodel.a: $(call objects,$(MODEL_SRC))
 $(BUILD)/libapi.a: $(call objects,$(API_SRC))
@@ -38,45 +71,139 @@ $(BUILD)/lib%.a:
 	@rm -f $@
 	@ar rcs $@ $^
 
-$(BUILD)/obj/%.o: %.c
+# Other flags or another version: compile again.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@$(file >$@.now,$(CC) $(ALL_CFLAGS)) cmp -s $@.now $@ || cp $@.now $@
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+define link
+@mkdir -p $(@D)
+@echo "  LD $@"
+@$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o %.a,$^) $(1) $(LIBS)
+endef
+
 $(BUILD)/oneshot: $(BUILD)/obj/server/main.o $(BUILD)/libserver.a $(BUILD)/libapi.a $(BUILD)/libmodel.a
-	@echo "  LD $@"
-	@$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+	$(call link)
 
 include server/assets.mk tests/http/http.mk
 
-# Each tests/unit/test_X.c is a program of its own.
-UNIT := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
-$(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(BUILD)/libserver.a $(BUILD)/libapi.a $(BUILD)/libmodel.a
-	@mkdir -p $(@D)
-	@$(CC) $(ALL_CFLAGS) -o $@ $^ $(TEST_LIBS) $(LIBS)
+deps: ## install the Debian packages that building and testing need (at once where they are there)
+	@$(need) $(DEB_BUILD) $(DEB_TEST)
 
-test-unit: $(UNIT)
-	@for t in $(UNIT); do echo "== $$t"; $$t || exit 1; done
+install: all ## install the program below PREFIX (/usr/local), staged in DESTDIR
+	install -D -m 755 $(BUILD)/oneshot $(DESTDIR)$(PREFIX)/bin/oneshot
 
+# ---- demo ----
+
+$(BUILD)/findings: $(call objects,tests/demo/findings.c)
+	$(call link)
+
+demo: deps ## build, start the service, send it a slice, show what it found
+	@$(parallel) $(BUILD)/oneshot $(BUILD)/findings
+	@sh tests/demo/demo $(BUILD)
+
+# ---- tests ----
+
+# Each tests/unit/test_X.c is a program of its own (as each tests/http/test_X.c, see http.mk), each
+# tests/fuzz/fuzz_X.c replays tests/fuzz/corpus/X.
+UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test_*.c))
+TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+REPLAY  := $(TARGETS:%=$(BUILD)/tests/replay_%)
+OWN     := $(BUILD)/libserver.a $(BUILD)/libapi.a $(BUILD)/libmodel.a
 FIXTURES ?= ../shared/reference
-$(BUILD)/tests/parity: $(call objects,tests/golden/parity.c tests/golden/parity_network.c) $(BUILD)/libmodel.a
-	@mkdir -p $(@D)
-	@$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+RECORDS  := $(wildcard $(FIXTURES)/*.safetensors)
 
-parity: $(BUILD)/tests/parity
-	$(BUILD)/tests/parity $(FIXTURES)
+$(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(OWN)
+	$(call link,$(TEST_LIBS))
+
+$(BUILD)/tests/replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuzz/replay.o $(OWN)
+	$(call link)
+
+$(BUILD)/tests/parity: $(call objects,$(wildcard tests/golden/parity*.c)) $(BUILD)/libmodel.a
+	$(call link)
 
 $(BUILD)/tests/bench: $(call objects,tests/bench/bench.c tests/bench/peak.c) $(BUILD)/libmodel.a
-	@mkdir -p $(@D)
-	@$(CC) $(ALL_CFLAGS) -o $@ $^ $(LIBS)
+	$(call link)
 
-bench: $(BUILD)/tests/bench
+# oneDNN and libgomp are not instrumented for TSan; valgrind knows no AVX-512.
+export ONESHOT_BIN      := $(abspath $(BUILD)/oneshot)
+export ONESHOT_FAKE_BIN := $(abspath $(BUILD)/oneshot-fake)
+RUN_tsan     := env OMP_NUM_THREADS=1 TSAN_OPTIONS=ignore_noninstrumented_modules=1
+RUN_valgrind := env OMP_NUM_THREADS=1 ONEDNN_MAX_CPU_ISA=AVX2 CK_FORK=no \
+                valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
+run = RUN='$(strip $(RUN_$(V)))' sh tests/tools/run
+
+test: deps ## every quick test: unit, golden, HTTP, fuzz corpora, lint; parity where records are
+	@$(parallel) test-programs
+	@$(run) $(UNIT) $(HTTP_TESTS) $(foreach t,$(TARGETS),'$(BUILD)/tests/replay_$t tests/fuzz/corpus/$t') \
+	    $(if $(RECORDS),'$(BUILD)/tests/parity $(FIXTURES)') 'sh tests/lint/lint $(BUILD)/oneshot'
+
+test-programs: $(BUILD)/oneshot $(BUILD)/oneshot-fake $(UNIT) $(HTTP_TESTS) $(REPLAY) \
+               $(if $(RECORDS),$(BUILD)/tests/parity)
+
+test-unit: $(UNIT) ## the unit and golden tests alone
+	@$(run) $(UNIT)
+
+test-http: ## the service alone, over real sockets
+
+test-browser: $(BUILD)/oneshot $(BUILD)/oneshot-fake ## the viewer in Chromium (npm fetches its driver)
+	@$(need) $(DEB_BROWSER)
+	@cd tests/browser && { [ -d node_modules/playwright-core ] || npm ci --no-audit --no-fund; }
+	@cd tests/browser && node --test run.mjs
+
+parity: $(BUILD)/tests/parity ## compare with recorded outputs of the reference in FIXTURES
+	$(BUILD)/tests/parity $(FIXTURES)
+
+bench: $(BUILD)/tests/bench ## time per slice and stage; BACKBONES="resnet18 resnet50"
 	$(BUILD)/tests/bench $(BACKBONES)
 
-test: all test-unit
+asan tsan valgrind: ## the tests under AddressSanitizer + UBSan, ThreadSanitizer, valgrind
+	@$(if $(filter valgrind,$@),$(need) $(DEB_VALGRIND))
+	@$(MAKE) --no-print-directory V=$@ test
 
-clean:
+FUZZ_SECONDS ?= 60
+$(BUILD)/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(OWN)
+	$(call link,-fsanitize=fuzzer)
+
+fuzz: ## search for faults, FUZZ_SECONDS (60) per parser; FUZZ="png multipart" for some of them
+	@$(need) $(DEB_BUILD) $(DEB_FUZZ)
+	@$(MAKE) --no-print-directory V=fuzz fuzz-run
+
+FUZZ ?= $(TARGETS)
+fuzz-run:
+	@$(parallel) $(FUZZ:%=$(BUILD)/fuzz_%)
+	@for t in $(FUZZ); do \
+	    mkdir -p $(BUILD)/found/$$t; echo "== fuzz $$t"; \
+	    $(BUILD)/fuzz_$$t -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -rss_limit_mb=4096 \
+	        -artifact_prefix=$(BUILD)/found/$$t- $(BUILD)/found/$$t tests/fuzz/corpus/$$t || exit 1; \
+	done
+
+# ---- care ----
+
+C_FILES = $(shell git ls-files '*.c' '*.h')
+
+format: ## lay out all C files as .clang-format says
+	@$(need) $(DEB_FORMAT)
+	@clang-format -i $(C_FILES)
+
+tidy: ## static analysis as .clang-tidy says
+	@$(need) $(DEB_BUILD) $(DEB_TIDY)
+	@clang-tidy --quiet $(filter-out tests/%,$(filter %.c,$(C_FILES))) -- $(filter-out -march=%,$(ALL_CFLAGS))
+
+lint: $(BUILD)/oneshot ## who may include what, banned functions, layout, the README's tables
+	@sh tests/lint/lint $(BUILD)/oneshot
+
+clean: ## remove everything that was built
 	rm -rf build build-*
+
+help: ## this list
+	@echo "make TARGET... [V=asan|tsan|valgrind|debug]"
+	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {printf "  %-22s %s\n", $$1, $$2}' Makefile
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 .SECONDARY:
