@@ -76,10 +76,13 @@ const char *const report_style[] = {
     "footer{margin-top:44px;padding-top:10px;border-top:1px solid var(--line);"
     "color:var(--soft);font-size:12.5px}\n",
     "dt{font-weight:600;margin-top:8px}dd{margin:0 0 0 18px;max-width:86ch}\n",
-    "@media(max-width:760px){body{padding:20px 14px}.two{grid-template-columns:1fr}"
+    "@media screen and (max-width:760px){body{padding:20px 14px}.two{grid-template-columns:1fr}"
     ".cards,.gallery{grid-template-columns:1fr 1fr}.scroll{overflow-x:auto}}\n",
-    "@media print{body{max-width:none;padding:0;font-size:10pt;"
+    "@media print{body{max-width:none;padding:0;font-size:9.5pt;"
     "print-color-adjust:exact;-webkit-print-color-adjust:exact}"
+    "table{font-size:11.5px}thead th{font-size:11px}th,td{padding:5px 5px}"
+    "ul.legend,.note,figcaption,.card h3,.card .ci,.card .of{font-size:11px}"
+    "ul.legend{margin-left:34px}.card .big{font-size:22px}.heat thead th{font-size:10px}"
     "h2,h3{break-after:avoid}table,.card,.use{break-inside:avoid}h2{margin-top:26px}}\n",
     "</style>\n",
     NULL,
