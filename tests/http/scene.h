@@ -30,8 +30,9 @@ static inline void teardown(void)
 
 static inline void check(struct answer answer, int status, const char *has)
 {
-    ck_assert_msg(answer.status == status && answer_has(&answer, has), "%d instead of %d %s: %.300s",
-                  answer.status, status, has, answer.body ? (const char *)answer.body : "");
+    ck_assert_msg(answer.status == status && answer_has(&answer, has),
+                  "%d instead of %d %s: %.300s", answer.status, status, has,
+                  answer.body ? (const char *)answer.body : "");
     answer_free(&answer);
 }
 

@@ -243,17 +243,17 @@ int raw_open(const struct process *process)
     return fd;
 }
 
-/* What the other side does not want any more is not sent. */
-void raw_send(int fd, const void *bytes, size_t length)
+bool raw_send(int fd, const void *bytes, size_t length)
 {
     const uint8_t *at = bytes;
     while (length > 0) {
         ssize_t n = send(fd, at, length, MSG_NOSIGNAL);
         if (n <= 0)
-            return;
+            return false;
         at += n;
         length -= (size_t)n;
     }
+    return true;
 }
 
 void raw_text(int fd, const char *text)

@@ -65,7 +65,7 @@ bool answer_has(const struct answer *answer, const char *text);
 /* ---- one that need not ---- */
 
 int raw_open(const struct process *process);
-void raw_send(int socket, const void *bytes, size_t length);
+bool raw_send(int socket, const void *bytes, size_t length); /* false: not taken any more */
 void raw_text(int socket, const char *text);
 
 /* Reads until the other side closes or `enough` (may be NULL) came; the caller frees. */

@@ -15,6 +15,10 @@ START_TEST(a_full_queue_and_probes_that_do_not_care)
     wait_for(1, 1);
     sockets[2] = send_predict("c");
     wait_for(2, 1);
+    int refused = raw_open(&service); /* at its headers, without 100 Continue */
+    raw_text(refused, "POST /v1/predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+                      "Content-Length: 100\r\n\r\n");
+    expect_raw(refused, "429");
     struct answer answer = predict(NULL);
     ck_assert_int_eq(answer.status, 429);
     ck_assert_int_ge((int)strtol(answer_header(&answer, "Retry-After"), NULL, 10), 1);
@@ -26,6 +30,37 @@ START_TEST(a_full_queue_and_probes_that_do_not_care)
     for (int i = 0; i < 3; i++)
         expect_raw(sockets[i], "200");
     check(predict(NULL), 200, "burden");
+    teardown();
+}
+END_TEST
+
+/* Sends the headers and half of the body; the caller sends the rest. */
+static int send_half(void)
+{
+    char head[128];
+    int fd = raw_open(&service);
+    snprintf(head, sizeof head,
+             "POST /v1/predict?masks=none HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+             "Content-Length: %zu\r\n\r\n",
+             slice.length);
+    raw_text(fd, head);
+    free(raw_read(fd, "100 Continue\r\n\r\n"));
+    raw_send(fd, slice.data, slice.length / 2);
+    return fd;
+}
+
+START_TEST(the_last_place_goes_to_who_comes_first)
+{
+    setup(WORDS("--queue", "1", "--workers", "1"), WORDS("FAKE_PREDICT_MS=800"));
+    int first = send_half(), second = send_half(); /* there is a place as yet */
+    int busy = send_predict("busy");
+    wait_for(0, 1);
+    raw_send(first, slice.data + slice.length / 2, slice.length - slice.length / 2);
+    wait_for(1, 1);
+    raw_send(second, slice.data + slice.length / 2, slice.length - slice.length / 2);
+    expect_raw(second, "429");
+    expect_raw(busy, "200");
+    expect_raw(first, "200");
     teardown();
 }
 END_TEST
@@ -96,6 +131,7 @@ START_TEST(a_single_slice_overtakes_a_batch)
     free(text);
     close(fd);
     process_expect_log(&service, "\"request_id\":\"batch\"", 1);
+    process_expect_log(&service, "\"request_id\":\"single\"", 1);
     char *log = process_log(&service);
     ck_assert(strstr(log, "\"request_id\":\"single\"") < strstr(log, "\"request_id\":\"batch\""));
     ck_assert_ptr_nonnull(strstr(log, "\"slices\":12"));
@@ -163,7 +199,7 @@ END_TEST
 
 int main(void)
 {
-    RUN("load", a_full_queue_and_probes_that_do_not_care,
+    RUN("load", a_full_queue_and_probes_that_do_not_care, the_last_place_goes_to_who_comes_first,
         deadlines_while_waiting_and_while_computed, a_client_that_leaves_leaves_the_queue,
         a_single_slice_overtakes_a_batch, many_clients_each_get_their_own_answer,
         many_clients_that_leave_at_any_moment);
