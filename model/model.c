@@ -132,6 +132,8 @@ int model_load(struct model **out, const char *path, const struct model_options 
     if (seeded) {
         snprintf(config.backbone, sizeof config.backbone, "%s", seeded_backbone);
         snprintf(config.name, sizeof config.name, "oneshot-%s-seeded", seeded_backbone);
+        /* Stored statistics of nothing would let activations grow until boxes degenerate. */
+        config.backbone_norm = config.attention_norm = NORM_BATCH;
         TRY(network_create(&model->network, &config, err));
         TRY(params_fill(model->network->params, SEED, err));
     } else {
