@@ -133,8 +133,9 @@ $(BUILD)/tests/bench: $(call objects,tests/bench/bench.c tests/bench/peak.c) $(B
 # oneDNN and libgomp are not instrumented for TSan; valgrind knows no AVX-512.
 export ONESHOT_BIN      := $(abspath $(BUILD)/oneshot)
 export ONESHOT_FAKE_BIN := $(abspath $(BUILD)/oneshot-fake)
-RUN_tsan     := env OMP_NUM_THREADS=1 TSAN_OPTIONS=ignore_noninstrumented_modules=1
-RUN_valgrind := env OMP_NUM_THREADS=1 ONEDNN_MAX_CPU_ISA=AVX2 CK_FORK=no \
+RUN_asan     := env CK_TIMEOUT_MULTIPLIER=10
+RUN_tsan     := env CK_TIMEOUT_MULTIPLIER=10 OMP_NUM_THREADS=1 TSAN_OPTIONS=ignore_noninstrumented_modules=1
+RUN_valgrind := env CK_TIMEOUT_MULTIPLIER=30 OMP_NUM_THREADS=1 ONEDNN_MAX_CPU_ISA=AVX2 CK_FORK=no \
                 valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
 run = RUN='$(strip $(RUN_$(V)))' sh tests/tools/run
 
