@@ -192,6 +192,8 @@ int graph_max_pool(struct graph *graph, int x, int kernel, int stride, int pad)
         node->pad = pad;
         node->shape.h = (node->shape.h + 2 * pad - kernel) / stride + 1;
         node->shape.w = (node->shape.w + 2 * pad - kernel) / stride + 1;
+        if (node->shape.h < 1 || node->shape.w < 1)
+            misfit(graph, "pooling beyond the plane");
     }
     return last(graph);
 }

@@ -22,7 +22,7 @@
  * Allowed deviations, relative to a tensor's largest magnitude. Gradients have an absolute floor:
  * a bias before a norm by the batch has a true gradient of zero.
  */
-#define VALUE_TOLERANCE 2e-5
+#define VALUE_TOLERANCE 1e-5
 #define GRAD_TOLERANCE 5e-5
 #define GRAD_FLOOR 0.1
 
