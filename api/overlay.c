@@ -138,27 +138,42 @@ static bool overlaps(const struct drawing *d, const struct rectangle *r)
     return false;
 }
 
-/* A label at a corner of the box: the first place inside the picture that no other label has. */
+/* Puts a label's rectangle at (x,y), moved into the picture; false where it has no place there. */
+static bool fits(struct rectangle *place, const struct drawing *d, int x, int y, int w, int h)
+{
+    x = x + w > d->canvas.width ? d->canvas.width - w : x;
+    x = x < 0 ? 0 : x;
+    *place = (struct rectangle){x, y, x + w, y + h};
+    return y >= 0 && y + h <= d->bottom && !overlaps(d, place);
+}
+
+/* The first free place at a corner of the box, then farther up and down; else over its corner. */
+static struct rectangle find_place(const struct drawing *d, const struct rectangle *box, int w,
+                                   int h)
+{
+    const int corners[][2] = {
+        {box->x0, box->y0 - h}, {box->x1 - w, box->y0 - h}, {box->x0, box->y1},
+        {box->x1 - w, box->y1}, {box->x0, box->y0},         {box->x0, box->y1 - h},
+    };
+    struct rectangle place;
+    for (size_t i = 0; i < sizeof corners / sizeof *corners; i++)
+        if (fits(&place, d, corners[i][0], corners[i][1], w, h))
+            return place;
+    for (int step = 1; step <= 12; step++)
+        if (fits(&place, d, box->x0, box->y0 - h - step * h, w, h) ||
+            fits(&place, d, box->x0, box->y1 + step * h, w, h))
+            return place;
+    int y = box->y0 + h > d->bottom ? d->bottom - h : box->y0;
+    fits(&place, d, box->x0, y < 0 ? 0 : y, w, h);
+    return place;
+}
+
 static void draw_tag(struct drawing *d, const struct rectangle *box, struct colour colour,
                      const char *text)
 {
     int w = canvas_text_width(d->text, text) + 4 * d->text;
     int h = canvas_text_height(d->text) + 2 * d->text;
-    const int corners[][2] = {
-        {box->x0, box->y0 - h}, {box->x1 - w, box->y0 - h}, {box->x0, box->y1},
-        {box->x1 - w, box->y1}, {box->x0, box->y0},         {box->x0, box->y1 - h},
-    };
-    enum { CORNERS = sizeof corners / sizeof *corners };
-    struct rectangle place = {0};
-    for (int i = 0; i <= CORNERS; i++) {
-        const int *corner = corners[i == CORNERS ? 4 : i];
-        int x = corner[0], y = corner[1];
-        x = x + w > d->canvas.width ? d->canvas.width - w : x;
-        x = x < 0 ? 0 : x;
-        place = (struct rectangle){x, y, x + w, y + h};
-        if (y >= 0 && y + h <= d->bottom && !overlaps(d, &place))
-            break;
-    }
+    struct rectangle place = find_place(d, box, w, h);
     canvas_fill(&d->canvas, place.x0, place.y0, place.x1, place.y1, colour, 236);
     canvas_text(&d->canvas, place.x0 + 2 * d->text, place.y0 + 3 * d->text / 2, d->text, ink, text);
     if (d->tags_count < (int)(sizeof d->tags / sizeof *d->tags))
