@@ -9,7 +9,7 @@
 
 const char eval_pictures_note[] =
     "Filled: predicted ground glass (yellow) and consolidation (orange). Blue outline: predicted "
-    "lungs. White outline: annotated lesions.";
+    "lungs and lesions. White outline: annotated lesions.";
 
 enum { SIDE = 512, LUNGS = 1, GGO = 2, CONSOLIDATION = 3, FILL = 120 };
 
@@ -103,7 +103,7 @@ static bool inside(const struct drawing *d, const uint8_t *map, int x, int y, in
 static void draw_outline(struct drawing *d, const uint8_t *map, int lowest, struct colour colour)
 {
     int s = d->scale;
-    int line = s > 2 ? s - 1 : s; /* thick enough to be seen when shown small */
+    int line = s < 3 ? s : 3; /* thick enough to be seen when shown small */
     for (int y = 0; y < d->height; y++)
         for (int x = 0; x < d->width; x++) {
             if (!inside(d, map, x, y, lowest))

@@ -63,9 +63,9 @@ const char *const report_style[] = {
     ".heat tbody tr{border:0}\n",
     ".heat tbody th{padding:4px 10px 4px 0;vertical-align:middle}\n",
     ".heat th:first-child{width:23%}\n",
-    ".heat tbody td{text-align:center;vertical-align:middle;border:2px solid #fff;padding:10px 4px;"
+    ".heat tbody td{text-align:center;vertical-align:middle;border:2px solid #fff;padding:10px 2px;"
     "height:78px}\n",
-    ".heat td b{display:block;font-size:16px;font-weight:650;line-height:1.2}\n",
+    ".heat td b{display:block;font-size:15px;font-weight:650;line-height:1.2}\n",
     ".heat td small{font-size:11.5px;opacity:.9}\n",
     ".heat.large tbody td{height:96px}\n",
     ".heat td.sum{background:var(--pale)}\n",
