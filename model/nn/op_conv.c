@@ -3,22 +3,19 @@
 #include "model/nn/op_conv.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "model/nn/grouped.h"
-
-/* A transformed Winograd filter beyond this many bytes no longer stays in the cache, and reading it
- * costs more than the multiplications saved. */
-enum { WINOGRAD_FILTER_LIMIT = 16 << 20 };
-
 #define NORM_EPSILON 1e-5f
+
+int64_t conv_winograd_bytes(const struct conv_shape *c)
+{
+    return (int64_t)c->in.c * c->out.c * 36 * (int64_t)sizeof(float);
+}
 
 static bool winograd_pays(const struct conv_shape *c)
 {
     return c->kernel == 3 && c->stride == 1 && c->groups == 1 && c->in.c % 16 == 0 &&
-           c->out.c % 16 == 0 &&
-           (int64_t)c->in.c * c->out.c * 36 * (int64_t)sizeof(float) <= WINOGRAD_FILTER_LIMIT;
+           c->out.c % 16 == 0 && conv_winograd_bytes(c) <= WINOGRAD_FILTER_LIMIT;
 }
 
 static dnnl_memory_desc_t weight_md(const struct conv_shape *c, bool any)
@@ -117,7 +114,7 @@ int conv_forward_desc(struct plan *plan, const struct conv_shape *c, int source,
     return -1;
 }
 
-static struct conv_shape describe(const struct plan *plan, int index)
+struct conv_shape conv_describe(const struct plan *plan, int index)
 {
     const struct node *node = plan_node(plan, index);
     struct conv_shape c = {
@@ -182,7 +179,7 @@ static float composed_bias(const struct plan *plan, const struct node *node, int
 }
 
 /* Weights with the folded norm's scale, and with equal input channels summed into one. */
-static int fill_weight(struct plan *plan, struct pack *pack, struct error *err)
+int conv_fill_weight(struct plan *plan, struct pack *pack, struct error *err)
 {
     (void)err;
     const struct node *node = plan_node(plan, pack->node);
@@ -204,7 +201,7 @@ static int fill_weight(struct plan *plan, struct pack *pack, struct error *err)
     return 0;
 }
 
-static int fill_bias(struct plan *plan, struct pack *pack, struct error *err)
+int conv_fill_bias(struct plan *plan, struct pack *pack, struct error *err)
 {
     (void)err;
     const struct node *node = plan_node(plan, pack->node);
@@ -218,68 +215,6 @@ static int fill_bias(struct plan *plan, struct pack *pack, struct error *err)
             own += composed_bias(plan, node, o);
         pack->plain[o] = own * scale + shift;
     }
-    return 0;
-}
-
-/* ---- narrow groups, see grouped.h ---- */
-
-/* Where oneDNN is slower: measured on AVX-512, channels last. */
-static bool grouped_pays(const struct plan *plan, const struct conv_shape *c)
-{
-    int per_group = c->in.c / c->groups;
-    return plan_inference(plan) && c->groups > 1 && c->kernel == 3 && c->pad == 1 && !c->sum &&
-           c->in.c == c->out.c && c->in.c % GROUPED_LANES == 0 &&
-           (per_group == 4 || per_group == 8 || (per_group == 16 && c->stride == 2));
-}
-
-static struct grouped_shape grouped_shape_of(const struct conv_shape *c)
-{
-    return (struct grouped_shape){c->in.n,   c->in.h, c->in.w, c->in.c, c->in.c / c->groups,
-                                  c->stride, c->relu};
-}
-
-static int fill_grouped(struct plan *plan, struct pack *pack, struct error *err)
-{
-    struct conv_shape c = describe(plan, pack->node);
-    struct grouped_shape shape = grouped_shape_of(&c);
-    struct pack plain = *pack;
-    plain.plain = malloc((size_t)grouped_weight_count(&shape) * sizeof(float));
-    if (!plain.plain)
-        return error_set(err, ERR_MEMORY, "out of memory for packing weights");
-    int rc = fill_weight(plan, &plain, err);
-    grouped_pack(pack->plain, plain.plain, &shape);
-    free(plain.plain);
-    return rc;
-}
-
-/* p: 0 x, 1 packed weight, 2 bias, 3 zeros, 4 y. number: n, h, w, channels, per group, stride, ReLU
- */
-static void kernel_grouped(const struct step *step, void *const *p)
-{
-    const int64_t *k = step->number;
-    const struct grouped_shape shape = {k[0], k[1], k[2], k[3], k[4], k[5], k[6]};
-    grouped_convolution(p[4], p[0], p[1], p[2], p[3], &shape);
-}
-
-static int grouped_forward(struct plan *plan, int index, const struct conv_shape *c,
-                           struct error *err)
-{
-    struct grouped_shape shape = grouped_shape_of(c);
-    dnnl_memory_desc_t x_md = md_4d(c->in, dnnl_nhwc), y_md = md_4d(c->out, dnnl_nhwc);
-    dnnl_memory_desc_t w_md = md_of(1, (const int64_t[]){grouped_weight_count(&shape)}, dnnl_a);
-    dnnl_memory_desc_t vector = md_of(1, (const int64_t[]){c->out.c}, dnnl_a);
-    int x = plan_in_layout(plan, plan_value(plan, plan_node(plan, index)->input[0]), &x_md, err);
-    int weight = plan_pack(plan, index, 0, &w_md, &w_md, fill_grouped, err);
-    int bias = plan_pack(plan, index, 1, &vector, &vector, fill_bias, err);
-    int zeros = plan_constant(plan, &vector, err), y = plan_new_slot(plan, &y_md, err);
-    plan_set_value(plan, index, y);
-    struct step *step =
-        plan_add_kernel(plan, kernel_grouped, 5, (const int[]){x, weight, bias, zeros, y}, err);
-    if (!step)
-        return -1;
-    const int64_t numbers[] = {shape.n,         shape.h,      shape.w,   shape.channels,
-                               shape.per_group, shape.stride, shape.relu};
-    memcpy(step->number, numbers, sizeof numbers);
     return 0;
 }
 
@@ -302,9 +237,11 @@ static int residual_slot(struct plan *plan, int index, const dnnl_memory_desc_t 
 static int conv_forward(struct plan *plan, int index, struct error *err)
 {
     const struct node *node = plan_node(plan, index);
-    struct conv_shape c = describe(plan, index);
-    if (grouped_pays(plan, &c))
-        return grouped_forward(plan, index, &c, err);
+    struct conv_shape c = conv_describe(plan, index);
+    if (conv_narrow_pays(plan, &c))
+        return conv_narrow_forward(plan, index, &c, err);
+    if (conv_wide_pays(plan, index, &c))
+        return conv_wide_forward(plan, index, &c, err);
     dnnl_primitive_desc_t pd;
     int x = plan_value(plan, node->input[0]);
     if (conv_forward_desc(plan, &c, x, node_frozen(plan, index), &pd, err) != 0)
@@ -314,13 +251,13 @@ static int conv_forward(struct plan *plan, int index, struct error *err)
     const dnnl_memory_desc_t dst = *dnnl_primitive_desc_query_md(pd, dnnl_query_dst_md, 0);
     bool computed = node->folded_norm >= 0 || node->equal_channels;
     int (*fill)(struct plan *, struct pack *, struct error *) = node->composed >= 0 ? fill_composed
-                                                                : computed          ? fill_weight
-                                                                                    : NULL;
+                                                                : computed ? conv_fill_weight
+                                                                           : NULL;
     dnnl_memory_desc_t plain = conv_plain_weight(&c), vector = md_of(1, &wei.dims[0], dnnl_a);
     vector = md_of(1, (const int64_t[]){c.out.c}, dnnl_a);
     int source = plan_in_layout(plan, x, &src, err);
     int weight = plan_pack(plan, index, 0, &plain, &wei, fill, err);
-    int bias = c.bias ? plan_pack(plan, index, 1, &vector, &vector, fill_bias, err) : 0;
+    int bias = c.bias ? plan_pack(plan, index, 1, &vector, &vector, conv_fill_bias, err) : 0;
     int y = c.sum ? residual_slot(plan, index, &dst, err) : plan_new_slot(plan, &dst, err);
     if (source < 0 || weight < 0 || bias < 0 || y < 0) {
         dnnl_primitive_desc_destroy(pd);
@@ -442,13 +379,13 @@ static void kernel_spread_grad(const struct step *step, void *const *p)
 static int conv_backward(struct plan *plan, int index, struct error *err)
 {
     const struct node *node = plan_node(plan, index);
-    struct conv_shape c = describe(plan, index);
+    struct conv_shape c = conv_describe(plan, index);
     int grad = plan_output_grad(plan, index, err), dx, dw, db;
     if (grad < 0)
         return -1;
     if (plan_wants_grad(plan, node->input[0])) {
-        if (conv_grad_input(plan, &c, grad, index, 0, node->equal_channels ? fill_weight : NULL,
-                            &dx, err) != 0 ||
+        if (conv_grad_input(plan, &c, grad, index, 0,
+                            node->equal_channels ? conv_fill_weight : NULL, &dx, err) != 0 ||
             plan_give_grad(plan, node->input[0], dx, err) != 0)
             return -1;
     }

@@ -1,4 +1,4 @@
-/* What the transposed convolution borrows from the convolution. */
+/* What the kinds of convolution share: op_conv.c, op_conv_narrow.c, op_conv_wide.c, op_deconv.c. */
 #ifndef ONESHOT_NN_OP_CONV_H
 #define ONESHOT_NN_OP_CONV_H
 
@@ -9,6 +9,25 @@ struct conv_shape {
     int kernel, stride, pad, groups;
     bool bias, relu, sum; /* relu(conv + bias + what the result held before) */
 };
+
+/* A transformed filter of oneDNN's Winograd beyond this many bytes no longer stays in the cache,
+ * and reading it costs more than the multiplications saved. */
+enum { WINOGRAD_FILTER_LIMIT = 16 << 20 };
+int64_t conv_winograd_bytes(const struct conv_shape *c);
+
+struct conv_shape conv_describe(const struct plan *plan, int index);
+
+/* Fill pack->plain: weights with a folded norm's scale, and equal input channels summed into one;
+ * biases with its shift. */
+int conv_fill_weight(struct plan *plan, struct pack *pack, struct error *err);
+int conv_fill_bias(struct plan *plan, struct pack *pack, struct error *err);
+
+/* Inference only: groups of 4 to 16 channels, and wide layers on small planes. */
+bool conv_narrow_pays(const struct plan *plan, const struct conv_shape *c);
+int conv_narrow_forward(struct plan *plan, int index, const struct conv_shape *c,
+                        struct error *err);
+bool conv_wide_pays(const struct plan *plan, int index, const struct conv_shape *c);
+int conv_wide_forward(struct plan *plan, int index, const struct conv_shape *c, struct error *err);
 
 /* PyTorch's weight layout for this convolution. */
 dnnl_memory_desc_t conv_plain_weight(const struct conv_shape *c);

@@ -243,26 +243,6 @@ static void kernel_results(const struct step *step, void *const *p)
 
 /* ---- the op ---- */
 
-static int add_product(struct plan *plan, int points, int weight, int products, struct error *err)
-{
-    int rc;
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_primitive_desc_t pd = NULL;
-    dnnl_matmul_desc_t desc;
-    TRY(dnn_attr(&attr, err));
-    TRY(dnn_check(dnnl_matmul_desc_init(&desc, plan_md(plan, points), plan_md(plan, weight), NULL,
-                                        plan_md(plan, products)),
-                  "a matrix product", err));
-    TRY(dnn_check(dnnl_primitive_desc_create(&pd, &desc, attr, plan_engine(plan), NULL),
-                  "a matrix product", err));
-    TRY(plan_add_primitive(plan, pd, 3, (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
-                           (const int[]){points, weight, products}, err));
-done:
-    if (attr)
-        dnnl_primitive_attr_destroy(attr);
-    return rc;
-}
-
 static int upconv_forward(struct plan *plan, int index, struct error *err)
 {
     const struct node *node = plan_node(plan, index);
@@ -294,7 +274,7 @@ static int upconv_forward(struct plan *plan, int index, struct error *err)
         if (!step)
             return -1;
         memcpy(step->number, numbers, sizeof numbers);
-        if (weight < 0 || add_product(plan, points, weight, products, err) != 0)
+        if (weight < 0 || plan_add_product(plan, points, weight, products, err) != 0)
             return -1;
         step = plan_add_kernel(plan, kernel_results, 3, (const int[]){products, result, bias}, err);
         if (!step)
