@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "server/cmd_convert.h"
+#include "server/cmd_eval.h"
 #include "server/cmd_phantom.h"
 #include "server/commands.h"
 
@@ -19,6 +20,7 @@ static const struct {
     {"selftest", cmd_selftest, "check that the model works on this machine"},
 #ifndef ONESHOT_FAKE_MODEL /* these need the model itself, not only model.h */
     {"convert", cmd_convert, "make a weight file from a PyTorch checkpoint"},
+    {"eval", cmd_eval, "measure a model on labelled data sets"},
     {"phantom", cmd_phantom, "draw synthetic chest slices, with exact labels"},
 #endif
 };
