@@ -44,7 +44,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DONESHOT_VERSION='"$(VERSION)"' -I. $(OPT_$
 need         := sh tests/tools/packages
 DEB_BUILD    := gcc libc6-dev pkgconf libdnnl-dev libmicrohttpd-dev libjansson-dev libpng-dev \
                 zlib1g-dev libcurl4-openssl-dev
-DEB_TEST     := check libyaml-dev
+DEB_TEST     := check libyaml-dev curl
 DEB_BROWSER  := nodejs npm chromium
 DEB_FUZZ     := clang libclang-rt-14-dev libomp-dev
 DEB_VALGRIND := valgrind libc6-dbg
@@ -60,7 +60,7 @@ objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 parallel    = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
 .PHONY: all deps demo test test-programs test-unit test-http test-browser parity bench fuzz \
-        fuzz-run asan tsan valgrind format tidy lint install clean help FORCE
+        fuzz-run asan tsan valgrind format tidy lint readme install clean help FORCE
 
 all: $(BUILD)/oneshot ## build/oneshot, the one program (the default)
 
@@ -74,7 +74,8 @@ $(BUILD)/lib%.a:
 # Other flags or another version: compile again.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@$(file >$@.now,$(CC) $(ALL_CFLAGS)) cmp -s $@.now $@ || cp $@.now $@
+	@printf '%s\n' '$(subst ','\'',$(CC) $(ALL_CFLAGS))' >$@.now
+	@cmp -s $@.now $@ || cp $@.now $@
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -142,9 +143,10 @@ run = RUN='$(strip $(RUN_$(V)))' sh tests/tools/run
 test: deps ## every quick test: unit, golden, HTTP, fuzz corpora, lint; parity where records are
 	@$(parallel) test-programs
 	@$(run) $(UNIT) $(HTTP_TESTS) $(foreach t,$(TARGETS),'$(BUILD)/tests/replay_$t tests/fuzz/corpus/$t') \
-	    $(if $(RECORDS),'$(BUILD)/tests/parity $(FIXTURES)') 'sh tests/lint/lint $(BUILD)/oneshot'
+	    $(if $(RECORDS),'$(BUILD)/tests/parity $(FIXTURES)') 'sh tests/demo/examples $(BUILD)' \
+	    'sh tests/demo/demo $(BUILD)' 'sh tests/lint/lint $(BUILD)/oneshot'
 
-test-programs: $(BUILD)/oneshot $(BUILD)/oneshot-fake $(UNIT) $(HTTP_TESTS) $(REPLAY) \
+test-programs: $(BUILD)/oneshot $(BUILD)/oneshot-fake $(BUILD)/findings $(UNIT) $(HTTP_TESTS) $(REPLAY) \
                $(if $(RECORDS),$(BUILD)/tests/parity)
 
 test-unit: $(UNIT) ## the unit and golden tests alone
@@ -198,6 +200,9 @@ tidy: ## static analysis as .clang-tidy says
 
 lint: $(BUILD)/oneshot ## who may include what, banned functions, layout, the README's tables
 	@sh tests/lint/lint $(BUILD)/oneshot
+
+readme: $(BUILD)/oneshot ## put the program's own tables into the README
+	@sh tests/tools/readme $(BUILD)/oneshot README.md >$(BUILD)/README.md && cp $(BUILD)/README.md README.md
 
 clean: ## remove everything that was built
 	rm -rf build build-*
