@@ -117,7 +117,7 @@ TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAY  := $(TARGETS:%=$(BUILD)/tests/replay_%)
 OWN     := $(BUILD)/libserver.a $(BUILD)/libapi.a $(BUILD)/libmodel.a
 FIXTURES ?= ../shared/reference
-RECORDS  := $(wildcard $(FIXTURES)/*.safetensors)
+RECORDS  := $(sort $(dir $(wildcard tests/golden/infer_*.safetensors $(FIXTURES)/infer_*.safetensors)))
 
 $(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(OWN)
 	$(call link,$(TEST_LIBS))
@@ -140,14 +140,14 @@ RUN_valgrind := env CK_TIMEOUT_MULTIPLIER=30 OMP_NUM_THREADS=1 ONEDNN_MAX_CPU_IS
                 valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
 run = RUN='$(strip $(RUN_$(V)))' sh tests/tools/run
 
-test: deps ## every quick test: unit, golden, HTTP, fuzz corpora, lint; parity where records are
+test: deps ## every quick test: unit, golden, HTTP, parity with records, fuzz corpora, examples, lint
 	@$(parallel) test-programs
 	@$(run) $(UNIT) $(HTTP_TESTS) $(foreach t,$(TARGETS),'$(BUILD)/tests/replay_$t tests/fuzz/corpus/$t') \
-	    $(if $(RECORDS),'$(BUILD)/tests/parity $(FIXTURES)') 'sh tests/demo/examples $(BUILD)' \
+	    $(foreach r,$(RECORDS),'$(BUILD)/tests/parity $r') 'sh tests/demo/examples $(BUILD)' \
 	    'sh tests/demo/demo $(BUILD)' 'sh tests/lint/lint $(BUILD)/oneshot'
 
 test-programs: $(BUILD)/oneshot $(BUILD)/oneshot-fake $(BUILD)/findings $(UNIT) $(HTTP_TESTS) $(REPLAY) \
-               $(if $(RECORDS),$(BUILD)/tests/parity)
+               $(BUILD)/tests/parity
 
 test-unit: $(UNIT) ## the unit and golden tests alone
 	@$(run) $(UNIT)
