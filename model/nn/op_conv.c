@@ -390,7 +390,7 @@ static int conv_backward(struct plan *plan, int index, struct error *err)
             return -1;
     }
     float *weight_grad = node_param_grad(plan, index, 0);
-    if (!weight_grad)
+    if (!weight_grad && !node_param_grad(plan, index, 1))
         return 0;
     if (conv_grad_weight(plan, &c, plan_value(plan, node->input[0]), grad, &dw, c.bias ? &db : NULL,
                          err) != 0)
@@ -401,6 +401,8 @@ static int conv_backward(struct plan *plan, int index, struct error *err)
         return -1;
     if (!node->equal_channels)
         return plan_give_param_grad(plan, index, 0, &plain, dw, err);
+    if (!weight_grad)
+        return 0;
     const struct param *weight = params_peek(plan_graph(plan)->params, node->param[0]);
     dw = plan_in_layout(plan, dw, &plain, err);
     struct step *step = plan_add_kernel(plan, kernel_spread_grad, 1, &dw, err);

@@ -171,7 +171,7 @@ static void kernel_bias_grad(const struct step *step, void *const *p)
     const float *grad = p[0];
     for (int64_t t = 0; t < step->number[2]; t++)
         for (int64_t o = 0; o < step->number[1]; o++)
-            step->param[1][o] += grad[t * step->number[1] + o];
+            step->param[0][o] += grad[t * step->number[1] + o];
 }
 
 static int deconv_backward(struct plan *plan, int index, struct error *err)
@@ -191,7 +191,8 @@ static int deconv_backward(struct plan *plan, int index, struct error *err)
         (conv_grad_input(plan, &c, wide, index, 0, fill_weight, &dx, err) != 0 ||
          plan_give_grad(plan, node->input[0], dx, err) != 0))
         return -1;
-    if (!node_param_grad(plan, index, 0))
+    float *grads[] = {node_param_grad(plan, index, 0), node_param_grad(plan, index, 1)};
+    if (!grads[0] && !grads[1])
         return 0;
     dnnl_memory_desc_t plain = conv_plain_weight(&c);
     if (conv_grad_weight(plan, &c, plan_value(plan, node->input[0]), wide, &dw, &db, err) != 0)
@@ -200,14 +201,15 @@ static int deconv_backward(struct plan *plan, int index, struct error *err)
     void (*const kernels[])(const struct step *, void *const *) = {kernel_weight_grad,
                                                                    kernel_bias_grad};
     for (int k = 0; k < 2; k++) {
+        if (!grads[k])
+            continue;
         struct step *step = plan_add_kernel(plan, kernels[k], 1, k ? &db : &dw, err);
         if (!step)
             return -1;
         step->number[0] = c.in.c;
         step->number[1] = node->shape.c;
         step->number[2] = (int64_t)node->kernel * node->kernel;
-        step->param[0] = node_param_grad(plan, index, 0);
-        step->param[1] = node_param_grad(plan, index, 1);
+        step->param[0] = grads[k];
     }
     return 0;
 }

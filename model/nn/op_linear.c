@@ -148,7 +148,7 @@ static int linear_backward(struct plan *plan, int index, struct error *err)
     TRY(dnn_attr(&attr, err));
     if (plan_wants_grad(plan, plan_node(plan, index)->input[0]))
         TRY(grad_input(plan, index, &m, grad, hint, attr, err));
-    if (node_param_grad(plan, index, 0))
+    if (node_param_grad(plan, index, 0) || node_param_grad(plan, index, 1))
         TRY(grad_params(plan, index, &m, grad, hint, attr, err));
 done:
     if (hint)
