@@ -59,14 +59,14 @@ struct model_options {
 };
 
 struct model_info {
-    char name[64];       /* "oneshot-resnext50_32x4d" */
+    char name[64]; /* "oneshot-resnext50_32x4d" */
     char version[32];
     char backbone[32];   /* "resnext50_32x4d" */
     char batch_norm[32]; /* "running", "batch"; "backbone/attention" where they differ */
     bool trained;        /* false: seeded weights, every result is noise and must say so */
     char trained_on[512];
-    char sha256[65];     /* of the weight file, lower-case hex */
-    char file[256];      /* base name; "" for the built-in seeded model */
+    char sha256[65]; /* of the weight file, lower-case hex */
+    char file[256];  /* base name; "" for the built-in seeded model */
     int64_t parameters;
     int regions;                   /* beta */
     double flops;                  /* of one slice, a multiply-add is two, direct convolution */
@@ -97,10 +97,11 @@ struct detection {
 
 struct region {
     struct box box;
-    int label;                            /* 1..3 */
-    float score;                          /* of the classification branch, (0,1] */
-    float attention_for, attention_against; /* alpha of the two LSTMs; each sums to 1 over regions */
-    bool padded;                          /* repeats an earlier region */
+    int label;   /* 1..3 */
+    float score; /* of the classification branch, (0,1] */
+    float attention_for,
+        attention_against; /* alpha of the two LSTMs; each sums to 1 over regions */
+    bool padded;           /* repeats an earlier region */
 };
 
 struct prediction {

@@ -36,8 +36,7 @@ int error_set(struct error *err, enum error_code code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* Puts "format: " in front of the text already there; returns -1. */
-int error_prefix(struct error *err, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
+int error_prefix(struct error *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Short lower-case name of a code, "bad_png"; never NULL. */
 const char *error_name(enum error_code code);
