@@ -82,7 +82,7 @@ static enum api_next give_nothing(struct call *call, int status)
 /* The problem of a service that is not ready; 0 when it is. */
 static int check_ready(struct problem *problem, const struct api_state *state)
 {
-    if (state->phase == PHASE_READY || state->phase == PHASE_DRAINING)
+    if (state->model && (state->phase == PHASE_READY || state->phase == PHASE_DRAINING))
         return 0;
     if (state->phase == PHASE_STOPPING)
         problem_set(problem, PROBLEM_DRAINING,
@@ -145,12 +145,10 @@ static enum api_next answer_live(struct call *call)
 static enum api_next answer_ready(struct call *call)
 {
     static const char *const words[] = {
-        [PHASE_LOADING] = "loading",   [PHASE_READY] = "ready",
-        [PHASE_DRAINING] = "draining", [PHASE_STOPPING] = "draining",
-        [PHASE_FAILED] = "failed",
+        [PHASE_LOADING] = "loading",   [PHASE_READY] = "ready",   [PHASE_DRAINING] = "draining",
+        [PHASE_STOPPING] = "draining", [PHASE_FAILED] = "failed",
     };
-    return give_health(call, call->state->phase == PHASE_READY, "ready",
-                       words[call->state->phase]);
+    return give_health(call, call->state->phase == PHASE_READY, "ready", words[call->state->phase]);
 }
 
 /* ---- the viewer and the contract ---- */

@@ -13,7 +13,6 @@
 #include "server/log.h"
 #include "server/worker.h"
 
-
 struct service {
     const struct config *config;
     struct log log;
