@@ -141,7 +141,7 @@ int64_t params_total(const struct params *params)
 struct complaints {
     char text[ERROR_TEXT_SIZE];
     size_t length;
-    int count;
+    int count, listed;
 };
 
 static void complain(struct complaints *list, const char *what, const char *name,
@@ -155,6 +155,7 @@ static void complain(struct complaints *list, const char *what, const char *name
     if (n > 0 && (size_t)n < sizeof line && (size_t)n < room) {
         memcpy(list->text + list->length, line, (size_t)n + 1);
         list->length += (size_t)n;
+        list->listed++;
     }
 }
 
@@ -206,8 +207,12 @@ static int take_value(struct param *param, const struct tensor_view *view, struc
 
 int params_from_file(struct params *params, const struct safetensors *file, struct error *err)
 {
+    int rc = 0;
     struct complaints list = {.count = 0};
     char buffer[256], detail[160];
+    bool *met = calloc((size_t)params->count + 1, sizeof *met); /* by parameter: is in the file */
+    if (!met)
+        return error_set(err, ERR_MEMORY, "out of memory for the parameter store");
     for (size_t i = 0; i < safetensors_count(file); i++) {
         const struct tensor_view *view = safetensors_at(file, i);
         if (is_counter(view->name))
@@ -218,7 +223,7 @@ int params_from_file(struct params *params, const struct safetensors *file, stru
             continue;
         }
         struct param *param = &params->items[index];
-        if (param->value) {
+        if (met[index]) {
             complain(&list, "tensor given twice:", view->name, "");
         } else if (view->rank != param->rank ||
                    memcmp(view->shape, param->dim, (size_t)param->rank * sizeof(int64_t)) != 0) {
@@ -227,21 +232,20 @@ int params_from_file(struct params *params, const struct safetensors *file, stru
             shape_text(should, sizeof should, param->rank, param->dim);
             snprintf(detail, sizeof detail, " has shape %s, should be %s", is, should);
             complain(&list, "tensor", view->name, detail);
-        } else if (take_value(param, view, err) != 0) {
-            return -1;
+        } else {
+            TRY(take_value(param, view, err));
         }
+        met[index] = true;
     }
-    for (int i = 0; i < params->count; i++) {
-        const struct param *param = &params->items[i];
-        const struct tensor_view *view = safetensors_find(file, param->name);
-        if (!param->value && !view)
-            complain(&list, "missing tensor", param->name, "");
-    }
+    for (int i = 0; i < params->count; i++)
+        if (!met[i])
+            complain(&list, "missing tensor", params->items[i].name, "");
     if (list.count)
-        return error_set(err, ERR_BAD_WEIGHTS, "%d of the tensors do not fit the model: %s%s",
-                         list.count, list.text,
-                         list.length + 400 > sizeof list.text ? "; and more" : "");
-    return 0;
+        rc = error_set(err, ERR_BAD_WEIGHTS, "%d of the tensors do not fit the model: %s%s",
+                       list.count, list.text, list.listed < list.count ? "; and more" : "");
+done:
+    free(met);
+    return rc;
 }
 
 int params_own(struct params *params, struct error *err)
