@@ -73,7 +73,8 @@ static int number(double *out, const char *key, const char *text, char **end, do
 {
     errno = 0;
     *out = strtod(text, end);
-    if (*end == text || errno || !(*out >= min && *out <= max))
+    /* As floats: a limit must survive being written and read. */
+    if (*end == text || errno || !((float)*out >= (float)min && (float)*out <= (float)max))
         return error_set(err, ERR_BAD_CONFIG,
                          "model setting %s is \"%.40s\": it must be a number from %g to %g", key,
                          text, min, max);
@@ -122,6 +123,10 @@ static int set_field(struct model_config *config, const struct field *field, con
     char *end;
     switch (field->type) {
     case FIELD_TEXT:
+        if (strlen(value) >= field->size)
+            return error_set(err, ERR_BAD_CONFIG,
+                             "model setting %s is \"%.40s...\": more than %zu bytes", field->key,
+                             value, field->size - 1);
         snprintf(at, field->size, "%s", value);
         return 0;
     case FIELD_LIST:
