@@ -1,5 +1,6 @@
 #include "model/nn/params.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -205,6 +206,16 @@ static int take_value(struct param *param, const struct tensor_view *view, struc
     return tensor_to_f32(param->value, view, err);
 }
 
+/* A ReLU would turn NaN into zero and hide it from every check behind. */
+static bool all_finite(const struct param *param)
+{
+    int64_t strange = 0;
+#pragma omp parallel for simd schedule(static) reduction(+ : strange)
+    for (int64_t i = 0; i < param->count; i++)
+        strange += !(fabsf(param->value[i]) <= FLT_MAX);
+    return strange == 0;
+}
+
 int params_from_file(struct params *params, const struct safetensors *file, struct error *err)
 {
     int rc = 0;
@@ -234,6 +245,8 @@ int params_from_file(struct params *params, const struct safetensors *file, stru
             complain(&list, "tensor", view->name, detail);
         } else {
             TRY(take_value(param, view, err));
+            if (!all_finite(param))
+                complain(&list, "tensor", view->name, " holds values that are not finite");
         }
         met[index] = true;
     }

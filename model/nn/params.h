@@ -56,10 +56,11 @@ int params_find(const struct params *params, const char *name); /* index or -1 *
 int64_t params_total(const struct params *params);              /* trained elements, no buffers */
 
 /*
- * Takes values from a weight file. Strict: every missing, unexpected and misshapen tensor is named
- * in the one error (ERR_BAD_WEIGHTS). `num_batches_tracked` counters are accepted and ignored, and
- * `fpn.inner_blocks.0.0.*` stands for `fpn.inner_blocks.0.*`. Float32 tensors are used in place:
- * the file must outlive the store or params_own() be called; other types are converted.
+ * Takes values from a weight file. Strict: every missing, unexpected and misshapen tensor, and
+ * every one that holds a NaN or an infinity, is named in the one error (ERR_BAD_WEIGHTS).
+ * `num_batches_tracked` counters are accepted and ignored, and `fpn.inner_blocks.0.0.*` stands for
+ * `fpn.inner_blocks.0.*`. Float32 tensors are used in place: the file must outlive the store or
+ * params_own() be called; other types are converted.
  */
 int params_from_file(struct params *params, const struct safetensors *file, struct error *err);
 

@@ -263,6 +263,34 @@ START_TEST(misshapen_is_not_missing)
 }
 END_TEST
 
+START_TEST(values_must_be_finite)
+{
+    static const struct tensor tensors[] = {
+        {"nan", DTYPE_F32, 1, {12}}, {"large", DTYPE_F16, 1, {12}}, {"fine", DTYPE_F32, 1, {12}}};
+    struct params *params = open_params();
+    struct error err = {.text = ""};
+    for (int i = 0; i < 3; i++)
+        declare(params, tensors[i].name, PARAM_WEIGHT, 1, (const int64_t[]){12});
+    struct safetensors *file = make_file("finite", tensors, 3);
+    size_t length;
+    unsigned char *bytes = scratch_read(scratch("finite"), &length);
+    safetensors_close(file);
+    const float nan = NAN;
+    memcpy(bytes + length - 24 - 4, &nan, sizeof nan); /* the last of "nan": halves come last */
+    const unsigned char infinity[] = {0, 0x7c};
+    memcpy(bytes + length - 24, infinity, sizeof infinity);
+    ck_assert_int_eq(safetensors_parse(&file, bytes, length, &err), 0);
+    ck_assert_int_eq(params_from_file(params, file, &err), -1);
+    ck_assert_int_eq(err.code, ERR_BAD_WEIGHTS);
+    ck_assert_ptr_nonnull(strstr(err.text, "nan holds values that are not finite"));
+    ck_assert_ptr_nonnull(strstr(err.text, "large holds values that are not finite"));
+    ck_assert_ptr_null(strstr(err.text, "fine"));
+    params_free(params);
+    safetensors_close(file);
+    free(bytes);
+}
+END_TEST
+
 START_TEST(a_long_list_is_cut_and_says_so)
 {
     struct params *params = open_params();
@@ -419,6 +447,7 @@ int main(void)
     tcase_add_test(tc, values_come_from_a_file);
     tcase_add_test(tc, strictness_names_every_tensor);
     tcase_add_test(tc, misshapen_is_not_missing);
+    tcase_add_test(tc, values_must_be_finite);
     tcase_add_test(tc, a_long_list_is_cut_and_says_so);
     tcase_add_loop_test(tc, a_seed_means_the_same_values_everywhere, 0,
                         sizeof filled / sizeof *filled);
