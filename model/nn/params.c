@@ -63,14 +63,14 @@ static int *find_slot(const struct params *params, const char *name)
 static int grow(struct params *params)
 {
     int capacity = params->capacity ? 2 * params->capacity : 256;
-    struct param *items = realloc(params->items, (size_t)capacity * sizeof *items);
-    if (!items)
+    int *table = calloc((size_t)capacity * 2, sizeof *table);
+    struct param *items = table ? realloc(params->items, (size_t)capacity * sizeof *items) : NULL;
+    if (!items) {
+        free(table);
         return -1;
+    }
     params->items = items;
     params->capacity = capacity;
-    int *table = calloc((size_t)capacity * 2, sizeof *table);
-    if (!table)
-        return -1;
     free(params->table);
     params->table = table;
     params->table_size = 2 * capacity;

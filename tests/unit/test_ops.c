@@ -58,7 +58,7 @@ static const struct example examples[] = {
     {OP_CONV, 1, 1, 5, 6, 1, 3, 1, 1, 1, BIAS},
     /* Wide ones on small planes. */
     {OP_CONV, 1, 352, 4, 2, 352, 3, 1, 1, 1, RUNNING | ADD_INPUT | RELU | LAST},
-    {OP_CONV, 3, 400, 2, 2, 300, 3, 1, 1, 1, BIAS},
+    {OP_CONV, 1, 400, 2, 2, 300, 3, 1, 1, 1, BIAS},
     /* Groups: 4, 8, 16 and 32 channels in each; odd ones. */
     {OP_CONV, 1, 128, 9, 9, 128, 3, 1, 1, 32, RUNNING | RELU | LEAD | TRAIL},
     {OP_CONV, 1, 128, 9, 11, 128, 3, 2, 1, 32, BATCH | RELU | LEAD | TRAIL},
