@@ -1,4 +1,5 @@
 /* server/flags, server/config: where a value comes from, what is refused, the help. */
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -110,8 +111,8 @@ START_TEST(refusals_say_why)
     clear();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char first[64], second[64];
-        strncpy(first, cases[i].first, sizeof first);
-        strncpy(second, cases[i].second ? cases[i].second : "", sizeof second);
+        snprintf(first, sizeof first, "%s", cases[i].first);
+        snprintf(second, sizeof second, "%s", cases[i].second ? cases[i].second : "");
         char *argv[] = {W("serve"), first, second, NULL};
         if (!cases[i].second)
             argv[2] = NULL;
