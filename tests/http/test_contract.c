@@ -3,6 +3,7 @@
  * against the schema, every example fits its schema, every parameter's examples are taken, and
  * nothing the service can answer is missing from it.
  */
+#include <ctype.h>
 #include <string.h>
 
 #include "api/problem.h"
@@ -65,11 +66,12 @@ static json_t *at(json_t *object, const char *name)
 }
 
 /* A response without a body, over a plain socket, since libcurl always says a length. */
-static struct answer post_without_length(void)
+static struct answer send_without_length(const char *method)
 {
     struct answer answer = {.status = 0};
     int fd = raw_open(&service);
-    raw_text(fd, "POST /v1/predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    raw_text(fd, method);
+    raw_text(fd, " /v1/predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     char *text = raw_read(fd, NULL), *body = strstr(text, "\r\n\r\n");
     ck_assert_ptr_nonnull(body);
     answer.status = (int)strtol(text + 9, NULL, 10);
@@ -81,16 +83,16 @@ static struct answer post_without_length(void)
     return answer;
 }
 
-static struct answer send_body(const struct provocation *p, const char *path)
+static struct answer send_body(const struct provocation *p, const char *method, const char *path)
 {
     struct part part = {"file", "a.png", NULL, slice.data, slice.length};
     struct bytes wide = {NULL, 0};
     struct answer answer;
     switch (p->body) {
     case NOTHING:
-        return http(&service, "GET", path, p->headers, NULL, 0);
+        return http(&service, method, path, p->headers, NULL, 0);
     case NO_LENGTH:
-        return post_without_length();
+        return send_without_length(method);
     case SLICE_TWICE:
         wide = multipart((struct part[]){part, part}, 2);
         break;
@@ -98,18 +100,18 @@ static struct answer send_body(const struct provocation *p, const char *path)
         wide = slice_png(600, 10, 1);
         break;
     case TEXT:
-        return http(&service, "POST", path, p->headers, "plain text", 10);
+        return http(&service, method, path, p->headers, "plain text", 10);
     case TORN:
-        return http(&service, "POST", path, p->headers, slice.data, slice.length / 2);
+        return http(&service, method, path, p->headers, slice.data, slice.length / 2);
     case SLICE:
-        return http(&service, "POST", path, p->headers, slice.data, slice.length);
+        return http(&service, method, path, p->headers, slice.data, slice.length);
     }
-    answer = http(&service, "POST", path, p->headers, wide.data, wide.length);
+    answer = http(&service, method, path, p->headers, wide.data, wide.length);
     free(wide.data);
     return answer;
 }
 
-static struct answer provoke(const struct provocation *p)
+static struct answer provoke(const struct provocation *p, const char *method)
 {
     char path[128];
     int sockets[2] = {-1, -1};
@@ -120,12 +122,20 @@ static struct answer provoke(const struct provocation *p)
         sockets[i] = send_predict("busy");
         wait_for(i, 1);
     }
-    struct answer answer = send_body(p, path);
+    struct answer answer = send_body(p, method, path);
     for (int i = 0; i < 2; i++)
         if (sockets[i] >= 0)
             expect_raw(sockets[i], "200");
     teardown();
     return answer;
+}
+
+static void upper(char out[8], const char *method)
+{
+    size_t n = 0;
+    for (; method[n] && n < 7; n++)
+        out[n] = (char)toupper((unsigned char)method[n]);
+    out[n] = 0;
 }
 
 /* The media type without parameters. */
@@ -142,9 +152,11 @@ static void check_type(const struct answer *answer, const char *media)
                   "%s instead of %s", type, media);
 }
 
-static void check_answer(const struct provocation *p, json_t *response)
+static void check_answer(const struct provocation *p, const char *method, json_t *response)
 {
-    struct answer answer = provoke(p);
+    char name_of_method[8];
+    upper(name_of_method, method);
+    struct answer answer = provoke(p, name_of_method);
     ck_assert_msg(answer.status == (int)strtol(p->status, NULL, 10), "%s %s: %d instead of %s",
                   p->method, p->path, answer.status, p->status);
     check_type(&answer, p->media);
@@ -177,7 +189,9 @@ static void each_operation(void (*visit)(const char *path, const char *method, j
 static bool provokes(const struct provocation *p, const char *path, const char *method,
                      const char *status, const char *media)
 {
-    return strcmp(p->path, path) == 0 && strcmp(p->method, method) == 0 &&
+    /* PUT is POST under another name: all that provokes the one provokes the other. */
+    const char *as = strcmp(method, "put") == 0 ? "post" : method;
+    return strcmp(p->path, path) == 0 && strcmp(p->method, as) == 0 &&
            strcmp(p->status, status) == 0 && (!media || strcmp(p->media, media) == 0);
 }
 
@@ -191,7 +205,7 @@ static void check_responses(const char *path, const char *method, json_t *operat
         int tried = 0;
         for (int i = 0; i < PROVOCATIONS; i++)
             if (provokes(&provocations[i], path, method, status, NULL)) {
-                check_answer(&provocations[i], response);
+                check_answer(&provocations[i], method, response);
                 tried++;
             }
         ck_assert_msg(tried > 0, "%s %s %s is never tried", method, path, status);
@@ -281,9 +295,11 @@ static void send_parameter(const char *path, const char *method, json_t *paramet
     snprintf(target, sizeof target, "%s%s%s%s%s", path, in_query ? "?" : "", in_query ? name : "",
              in_query && *text ? "=" : "", in_query ? text : "");
     snprintf(header, sizeof header, "%s: %s", in_query ? "X-Ignored" : name, text);
-    bool posts = strcmp(method, "post") == 0;
-    struct answer answer = http(&service, posts ? "POST" : "GET", target, WORDS(header),
-                                posts ? slice.data : NULL, slice.length);
+    char name_of_method[8];
+    upper(name_of_method, method);
+    bool sends = strcmp(method, "get") != 0;
+    struct answer answer = http(&service, name_of_method, target, WORDS(header),
+                                sends ? slice.data : NULL, slice.length);
     ck_assert_msg(answer.status == 200, "%s %s: %d %s", target, header, answer.status, answer.body);
     answer_free(&answer);
     parameters_sent++;
