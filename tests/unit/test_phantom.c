@@ -1,5 +1,6 @@
 /* data/phantom: same bytes everywhere, exact labels, what each kind promises. */
 #include <check.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,20 +237,38 @@ static int remove_one(const char *path, const struct stat *info, int flag, struc
     return remove(path);
 }
 
-/* Tests end in a folder of their own, which goes with them. */
+/* A folder of its own for each test, and what the command says in a file there. */
 static char home[64];
+static int kept[3]; /* standard output and error, working folder, as they were */
 
 static void enter_home(void)
 {
     snprintf(home, sizeof home, "/tmp/test_phantom_XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(home));
+    fflush(stdout);
+    fflush(stderr);
+    kept[0] = dup(STDOUT_FILENO);
+    kept[1] = dup(STDERR_FILENO);
+    kept[2] = open(".", O_RDONLY | O_DIRECTORY);
+    ck_assert(kept[0] >= 0 && kept[1] >= 0 && kept[2] >= 0);
     ck_assert_int_eq(chdir(home), 0);
-    ck_assert_ptr_nonnull(freopen("/dev/null", "w", stdout));
-    ck_assert_ptr_nonnull(freopen("messages", "w", stderr));
+    int out = open("/dev/null", O_WRONLY), err = open("messages", O_WRONLY | O_CREAT, 0666);
+    ck_assert(out >= 0 && err >= 0);
+    ck_assert_int_ge(dup2(out, STDOUT_FILENO), 0);
+    ck_assert_int_ge(dup2(err, STDERR_FILENO), 0);
+    close(out);
+    close(err);
 }
 
 static void leave_home(void)
 {
+    fflush(stdout);
+    fflush(stderr);
+    dup2(kept[0], STDOUT_FILENO);
+    dup2(kept[1], STDERR_FILENO);
+    ck_assert_int_eq(fchdir(kept[2]), 0);
+    for (int i = 0; i < 3; i++)
+        close(kept[i]);
     nftw(home, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
