@@ -148,7 +148,7 @@ int model_load(struct model **out, const char *path, const struct model_options 
     *out = model;
     model = NULL;
 done:
-    if (rc && !seeded)
+    if (rc && file) /* what opens files names them itself */
         error_prefix(err, "%s", path);
     safetensors_close(file);
     model_free(model);
@@ -279,11 +279,11 @@ int session_predict(struct session *session, const struct image *image,
     const struct model_info *info = &session->model->info;
     float threshold = info->default_score_threshold;
     int most = info->default_max_detections;
-    if (options && options->score_threshold >= 0)
+    if (options && !(options->score_threshold < 0))
         threshold = options->score_threshold;
-    if (options && options->max_detections > 0)
+    if (options && options->max_detections != 0)
         most = options->max_detections;
-    if (!(threshold < 1) || most > MODEL_MAX_DETECTIONS)
+    if (!(threshold < 1) || most < 1 || most > MODEL_MAX_DETECTIONS)
         return error_set(err, ERR_ARGUMENT,
                          "score threshold must be in [0,1), detections from 1 to %d",
                          MODEL_MAX_DETECTIONS);

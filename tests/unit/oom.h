@@ -1,8 +1,8 @@
 /*
  * Counts allocations of a block of code, and makes one of them fail, to walk through every "out of
  * memory" path. Include in one test program: its malloc and kin then stand before the C library's.
- * oneDNN, libgomp and what lies below them allocate as they please: theirs are counted apart and
- * never fail.
+ * oneDNN, libgomp and what lies below them allocate as they please, and jansson takes a failure for
+ * a mistake in what it reads: theirs are counted apart and never fail.
  *
  *     for (long n = 0;; n++) {
  *         oom_begin(n);
@@ -50,7 +50,8 @@ static int oom_foreign_count;
 /* Notes where the code of the libraries below lies. */
 static inline int oom_note_library(struct dl_phdr_info *info, size_t size, void *context)
 {
-    static const char *const names[] = {"libdnnl", "libgomp", "libstdc++", "ld-linux"};
+    static const char *const names[] = {"libdnnl", "libgomp", "libstdc++", "libjansson",
+                                        "ld-linux"};
     (void)size;
     (void)context;
     bool foreign = false;
@@ -63,22 +64,6 @@ static inline int oom_note_library(struct dl_phdr_info *info, size_t size, void 
             oom_foreign[oom_foreign_count++] = (struct oom_range){begin, begin + part->p_memsz};
     }
     return 0;
-}
-
-/* From now on allocation number n (from 0) of ours fails; -1: they are only counted. */
-static inline void oom_begin(long n)
-{
-    if (!oom_foreign_count)
-        dl_iterate_phdr(oom_note_library, NULL);
-    oom_seen = (struct oom){0};
-    oom_fails_at = n;
-    oom_watches = true;
-}
-
-static inline struct oom oom_end(void)
-{
-    oom_watches = false;
-    return oom_seen;
 }
 
 #if OOM_WORKS
@@ -98,64 +83,131 @@ static bool oom_is_foreign(const void *caller)
     return false;
 }
 
-/* True where this allocation is to fail. */
-static bool oom_refuses(const void *caller)
+/*
+ * Blocks of ours that are not given back yet. Who frees says little: libgomp's last call may be
+ * free() itself, and then seems to come from here.
+ */
+enum { OOM_BLOCKS = 1 << 16 };
+static void *oom_blocks[OOM_BLOCKS]; /* open addressing; a freed place holds OOM_GONE */
+#define OOM_GONE ((void *)oom_blocks)
+static bool oom_busy;
+
+static void **oom_place(const void *block, bool is_new)
 {
+    size_t at = ((uintptr_t)block >> 4) * 2654435761u % OOM_BLOCKS;
+    for (size_t i = 0; i < OOM_BLOCKS; i++, at = (at + 1) % OOM_BLOCKS)
+        if (oom_blocks[at] == block || !oom_blocks[at] || (is_new && oom_blocks[at] == OOM_GONE))
+            return &oom_blocks[at];
+    abort(); /* more blocks than any test has */
+}
+
+static void oom_note(void *block, bool is_new)
+{
+    if (!oom_watches || !block)
+        return;
+    while (__atomic_test_and_set(&oom_busy, __ATOMIC_ACQUIRE))
+        ;
+    void **place = oom_place(block, is_new);
+    if (is_new || *place) {
+        *place = is_new ? block : OOM_GONE;
+        oom_seen.live += is_new ? 1 : -1;
+    }
+    __atomic_clear(&oom_busy, __ATOMIC_RELEASE);
+}
+
+/* Whether this allocation is of a library below; where it is one of ours, *fails says its fate. */
+static bool oom_passes(const void *caller, bool *fails)
+{
+    *fails = false;
     if (!oom_watches)
-        return false;
+        return true;
     if (oom_is_foreign(caller)) {
         __atomic_fetch_add(&oom_seen.foreign, 1, __ATOMIC_RELAXED);
-        return false;
-    }
-    if (oom_seen.calls++ == oom_fails_at) {
-        oom_seen.failed = true;
-        errno = ENOMEM;
         return true;
     }
-    oom_seen.live++;
+    if (oom_seen.calls++ == oom_fails_at) {
+        oom_seen.failed = *fails = true;
+        errno = ENOMEM;
+    }
     return false;
 }
 
 void *malloc(size_t size)
 {
-    return oom_refuses(__builtin_return_address(0)) ? NULL : __libc_malloc(size);
+    bool fails, foreign = oom_passes(__builtin_return_address(0), &fails);
+    void *block = fails ? NULL : __libc_malloc(size);
+    if (!foreign)
+        oom_note(block, true);
+    return block;
 }
 
 void *calloc(size_t count, size_t size)
 {
-    return oom_refuses(__builtin_return_address(0)) ? NULL : __libc_calloc(count, size);
+    bool fails, foreign = oom_passes(__builtin_return_address(0), &fails);
+    void *block = fails ? NULL : __libc_calloc(count, size);
+    if (!foreign)
+        oom_note(block, true);
+    return block;
 }
 
 void *realloc(void *memory, size_t size)
 {
-    if (oom_refuses(__builtin_return_address(0)))
+    bool fails, foreign = oom_passes(__builtin_return_address(0), &fails);
+    if (fails)
         return NULL;
-    if (memory && oom_watches && !oom_is_foreign(__builtin_return_address(0)))
-        oom_seen.live--;
-    return __libc_realloc(memory, size);
+    oom_note(memory, false);
+    memory = __libc_realloc(memory, size);
+    if (!foreign)
+        oom_note(memory, true);
+    return memory;
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
 {
-    return oom_refuses(__builtin_return_address(0)) ? NULL : __libc_memalign(alignment, size);
+    bool fails, foreign = oom_passes(__builtin_return_address(0), &fails);
+    void *block = fails ? NULL : __libc_memalign(alignment, size);
+    if (!foreign)
+        oom_note(block, true);
+    return block;
 }
 
 int posix_memalign(void **out, size_t alignment, size_t size)
 {
-    void *memory =
-        oom_refuses(__builtin_return_address(0)) ? NULL : __libc_memalign(alignment, size);
-    if (!memory)
+    bool fails, foreign = oom_passes(__builtin_return_address(0), &fails);
+    void *block = fails ? NULL : __libc_memalign(alignment, size);
+    if (!block)
         return ENOMEM;
-    *out = memory;
+    if (!foreign)
+        oom_note(block, true);
+    *out = block;
     return 0;
 }
 
 void free(void *memory)
 {
-    if (memory && oom_watches && !oom_is_foreign(__builtin_return_address(0)))
-        oom_seen.live--;
+    oom_note(memory, false);
     __libc_free(memory);
 }
 
 #endif
+
+/* From now on allocation number n (from 0) of ours fails; -1: they are only counted. */
+static inline void oom_begin(long n)
+{
+    if (!oom_foreign_count)
+        dl_iterate_phdr(oom_note_library, NULL);
+    oom_seen = (struct oom){0};
+#if OOM_WORKS
+    memset(oom_blocks, 0, sizeof oom_blocks);
+#endif
+    oom_fails_at = n;
+    oom_watches = true;
+}
+
+static inline struct oom oom_end(void)
+{
+    oom_watches = false;
+    return oom_seen;
+}
+
 #endif
