@@ -224,12 +224,13 @@ int conv_fill_bias(struct plan *plan, struct pack *pack, struct error *err)
 static int residual_slot(struct plan *plan, int index, const dnnl_memory_desc_t *md,
                          struct error *err)
 {
-    int residual = plan_node(plan, index)->residual;
-    int value = plan_value(plan, residual);
+    const struct node *node = plan_node(plan, index);
+    int residual = node->residual, value = plan_value(plan, residual);
     int slot = plan_in_layout(plan, value, md, err);
     if (slot != value || slot < 0)
         return slot; /* a private copy */
-    if (plan_last_reader(plan, index, residual))
+    /* Not where the convolution itself still reads what it would overwrite. */
+    if (plan_last_reader(plan, index, residual) && plan_value(plan, node->input[0]) != value)
         return plan_alias_slot(plan, slot, md, err);
     return plan_copy(plan, slot, err);
 }

@@ -434,12 +434,16 @@ static int compile_and_run(const struct rig *rig, unsigned flags)
     struct plan *plan = NULL;
     struct run *run = NULL;
     const struct plan_options options = {.batch = 2, .flags = flags};
-    if (plan_compile(&plan, &rig->graph, rig->output, rig->outputs, &options, &err) == 0 &&
-        run_open(&run, plan, NULL, &err) == 0 && run_forward(run, &err) == 0 && flags & EVALUATE)
-        run_backward(run, &err);
+    int rc;
+    TRY(plan_compile(&plan, &rig->graph, rig->output, rig->outputs, &options, &err));
+    TRY(run_open(&run, plan, NULL, &err));
+    TRY(run_forward(run, &err));
+    if (flags & EVALUATE)
+        TRY(run_backward(run, &err));
+done:
     run_close(run);
     plan_free(plan);
-    return err.code;
+    return rc ? (int)err.code : ERR_NONE;
 }
 
 START_TEST(no_memory_is_an_error)
