@@ -13,7 +13,8 @@
  *             break;                       // fewer than n + 1 allocations: the walk is over
  *     }
  *
- * One thread at a time. Where OOM_WORKS is 0 (sanitizers bring their own malloc) nothing is seen.
+ * One thread at a time. Where oom_works() says no (sanitizers and valgrind bring their own malloc)
+ * nothing is seen.
  */
 #ifndef ONESHOT_TESTS_OOM_H
 #define ONESHOT_TESTS_OOM_H
@@ -209,5 +210,23 @@ static inline struct oom oom_end(void)
     oom_watches = false;
     return oom_seen;
 }
+
+#if OOM_WORKS
+static void *volatile oom_probe;
+
+static inline bool oom_works(void)
+{
+    oom_begin(0);
+    oom_probe = malloc(1);
+    struct oom seen = oom_end();
+    free(oom_probe);
+    return seen.failed;
+}
+#else
+static inline bool oom_works(void)
+{
+    return false;
+}
+#endif
 
 #endif

@@ -456,7 +456,7 @@ END_TEST
 
 START_TEST(no_memory_is_an_error)
 {
-    for (long n = 0; OOM_WORKS; n++) {
+    for (long n = 0; oom_works(); n++) {
         struct error err = {.code = ERR_NONE};
         struct bench *b;
         oom_begin(n);
@@ -478,7 +478,7 @@ END_TEST
 /* Compiling takes long: the steps become larger. */
 START_TEST(no_memory_to_compile_is_an_error)
 {
-    for (long n = 0; OOM_WORKS; n += 1 + n / 2) {
+    for (long n = 0; oom_works(); n += 1 + n / 2) {
         struct error err = {.code = ERR_NONE};
         struct detector *d;
         oom_begin(n);

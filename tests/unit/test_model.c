@@ -180,7 +180,7 @@ END_TEST
 /* Sampled: loading takes long, and what it calls is walked through elsewhere. */
 START_TEST(no_memory_to_load_is_an_error)
 {
-    for (long n = 0; OOM_WORKS; n += 1 + n / 2) {
+    for (long n = 0; oom_works(); n += 1 + n / 2) {
         struct error err = {.code = ERR_NONE};
         struct model *m;
         struct session *s = NULL;

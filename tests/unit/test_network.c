@@ -145,7 +145,7 @@ END_TEST
 START_TEST(no_memory_is_an_error)
 {
     struct model_config config = small();
-    for (long n = 0; OOM_WORKS; n++) {
+    for (long n = 0; oom_works(); n++) {
         struct error err = {.code = ERR_NONE};
         struct network *network;
         oom_begin(n);

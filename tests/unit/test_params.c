@@ -421,7 +421,7 @@ START_TEST(no_memory_is_an_error)
     static const struct tensor tensors[] = {{"plain", DTYPE_F32, 1, {4}},
                                             {"half", DTYPE_F16, 1, {4}}};
     struct safetensors *file = make_file("memory", tensors, 2);
-    for (long n = 0; OOM_WORKS; n++) {
+    for (long n = 0; oom_works(); n++) {
         oom_begin(n);
         int code = use_everything(file);
         struct oom seen = oom_end();

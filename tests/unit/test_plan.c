@@ -453,7 +453,7 @@ START_TEST(no_memory_is_an_error)
     build_mixed(&rig);
     unsigned flags = _i ? EVALUATE : 0;
     compile_and_run(&rig, flags); /* what libraries keep from their first use is not ours */
-    for (long n = 0; OOM_WORKS; n++) {
+    for (long n = 0; oom_works(); n++) {
         oom_begin(n);
         int code = compile_and_run(&rig, flags);
         struct oom seen = oom_end();

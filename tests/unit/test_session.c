@@ -323,7 +323,7 @@ END_TEST
 
 START_TEST(no_memory_for_a_session_is_an_error)
 {
-    for (long n = 0; OOM_WORKS; n++) {
+    for (long n = 0; oom_works(); n++) {
         struct error err = {.code = ERR_NONE};
         struct session *s;
         oom_begin(n);
