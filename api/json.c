@@ -1,36 +1,26 @@
 #include "api/json.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/base64.h"
+#include "api/json_parts.h"
 #include "api/polygon.h"
 #include "api/rle.h"
 
-/*
- * Values are built from the inside out with json_pack: a part that could not be made is NULL, and
- * the object around it then becomes NULL too, so one check at the end is enough.
- */
-
-enum {
-    DUMP_FLAGS = JSON_COMPACT | JSON_REAL_PRECISION(9),
-    MAX_DOCUMENT = 1 << 30, /* bytes */
-};
+enum { MAX_DOCUMENT = 1 << 30 }; /* bytes */
 
 /* ---- numbers and texts ---- */
 
-/* NULL for a number that is not finite. */
-static json_t *decimals(double value, double scale)
+json_t *decimals(double value, double scale)
 {
     double rounded = round(value * scale) / scale;
     return isfinite(rounded) ? json_real(rounded == 0 ? 0 : rounded) : NULL;
 }
 
-/* Six significant digits. */
-static json_t *significant(double value)
+json_t *significant(double value)
 {
     if (!isfinite(value))
         return NULL;
@@ -53,8 +43,7 @@ static json_t *box_xywh(const struct box *box)
                      decimals((double)box->y1 - box->y0, 100));
 }
 
-/* Text from outside: bytes that are not UTF-8 become '?'. */
-static json_t *outside_text(const char *text)
+json_t *outside_text(const char *text)
 {
     json_t *string = json_string(text);
     if (string)
@@ -84,8 +73,7 @@ static int put_text(const char *text, size_t length, void *context)
     return sink->failed ? -1 : 0;
 }
 
-/* Writes a value, which it takes. */
-static int dump(char **text, size_t *length, json_t *root, size_t flags, struct error *err)
+int json_write(char **text, size_t *length, json_t *root, size_t flags, struct error *err)
 {
     struct sink sink = {.failed = false};
     buffer_init(&sink.buffer, MAX_DOCUMENT);
@@ -345,7 +333,7 @@ static json_t *problem_json(const struct problem *problem, const char *request_i
 int json_problem(char **text, size_t *length, const struct problem *problem, const char *request_id,
                  struct error *err)
 {
-    return dump(text, length, problem_json(problem, request_id), DUMP_FLAGS, err);
+    return json_write(text, length, problem_json(problem, request_id), JSON_PLAIN, err);
 }
 
 /* ---- results ---- */
@@ -409,84 +397,7 @@ int results_write(char **text, size_t *length, const struct results *results, bo
     else
         root = json_pack("{s:s,s:s,s:O,s:s}", "schema_version", SCHEMA_VERSION, "request_id",
                          results->request_id, "results", results->all, "disclaimer", DISCLAIMER);
-    return dump(text, length, root, DUMP_FLAGS, err);
-}
-
-/* ---- the service ---- */
-
-static json_t *model_full(const struct model_info *m)
-{
-    json_t *image_classes = json_array(), *object_classes = json_array();
-    for (int i = 0; i < MODEL_IMAGE_CLASSES; i++)
-        json_array_append_new(image_classes,
-                              json_pack("{s:i,s:s}", "id", i, "name", model_image_class_name(i)));
-    for (int i = 1; i < MODEL_OBJECT_CLASSES; i++)
-        json_array_append_new(object_classes,
-                              json_pack("{s:i,s:s}", "id", i, "name", model_object_class_name(i)));
-    return json_pack("{s:o,s:o,s:s,s:o,s:o,s:b,s:o,s:s,s:o,s:I,s:i,s:o,s:o,s:o}", "name",
-                     outside_text(m->name), "version", outside_text(m->version), "architecture",
-                     "oneshot", "backbone", outside_text(m->backbone), "batch_norm",
-                     outside_text(m->batch_norm), "trained", m->trained, "trained_on",
-                     outside_text(m->trained_on), "sha256", m->sha256, "file",
-                     outside_text(m->file), "parameters", (json_int_t)m->parameters, "regions",
-                     m->regions, "gflops_per_slice", decimals(m->flops / 1e9, 100), "image_classes",
-                     image_classes, "object_classes", object_classes);
-}
-
-static json_t *limits_json(const struct api_limits *l)
-{
-    return json_pack("{s:I,s:I,s:I,s:i,s:i,s:i,s:i,s:i}", "max_body_bytes", (json_int_t)l->max_body,
-                     "max_buffered_bytes", (json_int_t)l->max_buffered, "max_pixels",
-                     (json_int_t)l->max_pixels, "max_files", l->max_files, "max_detections",
-                     MODEL_MAX_DETECTIONS, "queue_capacity", l->queue_capacity, "timeout_ms",
-                     l->timeout_ms, "max_connections", l->max_connections);
-}
-
-static json_t *build_json(void)
-{
-#if defined(__clang__)
-    const char *compiler = "clang " __clang_version__;
-#else
-    const char *compiler = "gcc " __VERSION__;
-#endif
-    return json_pack("{s:s,s:s}", "version", ONESHOT_VERSION, "compiler", compiler);
-}
-
-int json_info(char **text, size_t *length, const struct api_limits *limits,
-              const struct api_state *state, bool indent, struct error *err)
-{
-    const struct model_info *m = state->model;
-    struct slice_options options;
-    options_default(&options);
-    json_t *root = json_pack(
-        "{s:s,s:o,s:{s:s,s:o,s:i,s:b},s:o,s:o}", "schema_version", SCHEMA_VERSION, "model",
-        model_full(m), "defaults", "masks", mask_format_name(options.masks), "score_threshold",
-        significant(m->default_score_threshold), "max_detections", m->default_max_detections,
-        "explain", options.explain, "limits", limits_json(limits), "build", build_json());
-    json_t *rest =
-        json_pack("{s:{s:s,s:i,s:i},s:s}", "compute", "isa", m->isa, "workers", limits->workers,
-                  "threads_per_worker", m->threads, "disclaimer", DISCLAIMER);
-    if (!root || !rest || json_object_update(root, rest) != 0) {
-        json_decref(root);
-        root = NULL;
-    }
-    json_decref(rest);
-    return dump(text, length, root,
-                indent ? (DUMP_FLAGS & ~JSON_COMPACT) | JSON_INDENT(2) : DUMP_FLAGS, err);
-}
-
-int json_health(char **text, size_t *length, const char *status, const struct api_state *state,
-                struct error *err)
-{
-    static const char *const phases[] = {
-        [PHASE_LOADING] = "loading",   [PHASE_READY] = "ready",   [PHASE_DRAINING] = "draining",
-        [PHASE_STOPPING] = "stopping", [PHASE_FAILED] = "failed",
-    };
-    json_t *root = json_pack(
-        "{s:s,s:s,s:o,s:b,s:i,s:i,s:o}", "status", status, "phase", phases[state->phase], "reason",
-        state->reason[0] ? outside_text(state->reason) : json_null(), "workers_alive", state->alive,
-        "queued", state->queued, "busy", state->busy, "uptime_s", decimals(state->uptime_s, 10));
-    return dump(text, length, root, DUMP_FLAGS, err);
+    return json_write(text, length, root, JSON_PLAIN, err);
 }
 
 /* ---- reading ---- */

@@ -1,5 +1,5 @@
 /*
- * Every JSON document the project writes, and the one it reads. The only file that knows the JSON
+ * Every JSON document the project writes, and the one it reads. The only files that know the JSON
  * library. Texts are malloc'ed and end in a zero byte that *length does not count. Numbers carry
  * what they need: probabilities six significant digits, boxes two decimals; a number that is not
  * finite is an error (ERR_INTERNAL), never a document. Any thread.
