@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "server/ticket.h"
@@ -21,6 +22,7 @@ struct http {
     struct watch watch;
     int listener;
     atomic_int in_flight;
+    atomic_int suspended; /* connections; the library must not be stopped with any */
     atomic_bool closing;
 };
 
@@ -31,6 +33,7 @@ struct request_state {
     struct MHD_Connection *connection;
     struct peer *peer;
     size_t allowance; /* bytes still thrown away before the connection is cut */
+    bool suspended;   /* counted in http->suspended */
 };
 
 /* ---- headers in ---- */
@@ -202,6 +205,8 @@ static enum MHD_Result submit(struct request_state *state)
     ticket->job->context = state;
     ticket->stage = TICKET_WAITING;
     /* Suspended first: the worker may be done before this function is. */
+    state->suspended = true;
+    atomic_fetch_add(&state->http->suspended, 1);
     MHD_suspend_connection(state->connection);
     struct job *job = ticket->job;
     double deadline = ticket->deadline_ms;
@@ -219,9 +224,17 @@ static enum MHD_Result submit(struct request_state *state)
     return MHD_YES;
 }
 
+static void no_longer_suspended(struct request_state *state)
+{
+    if (state->suspended)
+        atomic_fetch_sub(&state->http->suspended, 1);
+    state->suspended = false;
+}
+
 static enum MHD_Result resumed(struct request_state *state)
 {
     struct ticket *ticket = state->ticket;
+    no_longer_suspended(state);
     watch_set(&state->http->watch, state->peer, PEER_SENDING, 0, NULL);
     if (ticket->exchange.response.status == 0)
         ticket_settle(ticket);
@@ -292,6 +305,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (!state)
         return;
     *request = NULL;
+    no_longer_suspended(state); /* the client left before it was resumed */
     if (state->ticket->stage != TICKET_HEADERS) {
         bool reached = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
         if (state->ticket->status == 0)
@@ -388,6 +402,10 @@ void http_stop(struct http *http)
 {
     if (!http)
         return;
+    http_call_off(http);
+    /* Each of these is about to be resumed, if not by the watch then by its worker. */
+    while (atomic_load(&http->suspended) > 0)
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
     MHD_stop_daemon(http->daemon);
     watch_stop(&http->watch);
     free(http);

@@ -19,10 +19,10 @@ void http_quiesce(struct http *http);
 /* Requests under way. */
 int http_in_flight(struct http *http);
 
-/* Calls off what still waits in the queue. */
+/* Calls off what still waits for a worker, now and from now on. */
 void http_call_off(struct http *http);
 
-/* Closes every connection and frees; nothing may be in flight. NULL is fine. */
+/* Calls off what waits, closes every connection and frees. NULL is fine. */
 void http_stop(struct http *http);
 
 #endif

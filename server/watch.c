@@ -240,6 +240,8 @@ void watch_set(struct watch *watch, struct peer *peer, enum peer_phase phase, do
     peer->phase = phase;
     peer->deadline_ms = deadline_ms;
     peer->context = context;
+    if (phase == PEER_WAITING && watch->over)
+        call_off(watch, peer, EXPIRED_DEADLINE);
     pthread_mutex_unlock(&watch->lock);
     if (phase == PEER_WAITING)
         wake(watch);
@@ -248,6 +250,7 @@ void watch_set(struct watch *watch, struct peer *peer, enum peer_phase phase, do
 void watch_expire_all(struct watch *watch)
 {
     pthread_mutex_lock(&watch->lock);
+    watch->over = true;
     for (struct peer *p = watch->peers; p; p = p->next)
         if (p->phase == PEER_WAITING)
             call_off(watch, p, EXPIRED_DEADLINE);

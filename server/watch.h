@@ -43,6 +43,7 @@ struct watch {
     pthread_mutex_t lock;
     pthread_t thread;
     bool started, stopping;
+    bool over; /* waiting has ended for good */
     int event; /* eventfd: something changed */
     struct peer *peers;
     int peers_count;
@@ -63,10 +64,11 @@ struct peer *watch_add(struct watch *watch, int socket, double deadline_ms);
 /* The connection is about to be closed; frees the peer. */
 void watch_remove(struct watch *watch, struct peer *peer);
 
+/* Waiting that begins after watch_expire_all() is called off at once, on the caller's thread. */
 void watch_set(struct watch *watch, struct peer *peer, enum peer_phase phase, double deadline_ms,
                void *context);
 
-/* Calls off everything that waits, as if its deadline had passed. */
+/* Calls off everything that waits and will wait, as if its deadline had passed. */
 void watch_expire_all(struct watch *watch);
 
 #endif

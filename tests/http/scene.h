@@ -60,6 +60,21 @@ static inline int send_predict(const char *id)
     return fd;
 }
 
+/* Sends the headers and half of the body; the caller sends the rest. */
+static inline int send_half(void)
+{
+    char head[128];
+    int fd = raw_open(&service);
+    snprintf(head, sizeof head,
+             "POST /v1/predict?masks=none HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+             "Content-Length: %zu\r\n\r\n",
+             slice.length);
+    raw_text(fd, head);
+    free(raw_read(fd, "100 Continue\r\n\r\n"));
+    raw_send(fd, slice.data, slice.length / 2);
+    return fd;
+}
+
 /* Reads one whole JSON answer and closes. */
 static inline void expect_raw(int fd, const char *status)
 {

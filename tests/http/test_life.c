@@ -88,6 +88,20 @@ START_TEST(what_takes_too_long_is_called_off)
 }
 END_TEST
 
+START_TEST(a_body_that_ends_when_all_is_called_off)
+{
+    setup(WORDS("--workers", "1", "--drain-timeout", "50ms"), WORDS("FAKE_PREDICT_MS=3000"));
+    int half = send_half();
+    ck_assert_int_eq(kill(service.pid, SIGTERM), 0);
+    process_expect_log(&service, "\"event\":\"draining\"", 1);
+    nanosleep(&(struct timespec){0, 400000000}, NULL);
+    raw_send(half, slice.data + slice.length / 2, slice.length - slice.length / 2);
+    expect_raw(half, "504");
+    free(slice.data);
+    ck_assert_int_eq(process_wait(&service), 0);
+}
+END_TEST
+
 START_TEST(a_second_signal_hurries)
 {
     setup(WORDS("--workers", "1", "--drain-delay", "1h"), NULL);
@@ -102,5 +116,6 @@ int main(void)
 {
     RUN("life", while_the_model_loads, a_model_that_cannot_be_used_ends_the_service,
         stopping_while_the_model_loads, draining, what_is_under_way_is_finished,
-        what_takes_too_long_is_called_off, a_second_signal_hurries);
+        what_takes_too_long_is_called_off,
+        a_body_that_ends_when_all_is_called_off, a_second_signal_hurries);
 }

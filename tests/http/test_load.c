@@ -34,21 +34,6 @@ START_TEST(a_full_queue_and_probes_that_do_not_care)
 }
 END_TEST
 
-/* Sends the headers and half of the body; the caller sends the rest. */
-static int send_half(void)
-{
-    char head[128];
-    int fd = raw_open(&service);
-    snprintf(head, sizeof head,
-             "POST /v1/predict?masks=none HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
-             "Content-Length: %zu\r\n\r\n",
-             slice.length);
-    raw_text(fd, head);
-    free(raw_read(fd, "100 Continue\r\n\r\n"));
-    raw_send(fd, slice.data, slice.length / 2);
-    return fd;
-}
-
 START_TEST(the_last_place_goes_to_who_comes_first)
 {
     setup(WORDS("--queue", "1", "--workers", "1"), WORDS("FAKE_PREDICT_MS=800"));
