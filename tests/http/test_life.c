@@ -116,6 +116,6 @@ int main(void)
 {
     RUN("life", while_the_model_loads, a_model_that_cannot_be_used_ends_the_service,
         stopping_while_the_model_loads, draining, what_is_under_way_is_finished,
-        what_takes_too_long_is_called_off,
-        a_body_that_ends_when_all_is_called_off, a_second_signal_hurries);
+        what_takes_too_long_is_called_off, a_body_that_ends_when_all_is_called_off,
+        a_second_signal_hurries);
 }
