@@ -1,14 +1,18 @@
 #include "server/log.h"
 
+#include <limits.h>
 #include <math.h>
+#include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_SIZE = 8192, TEXT_LIMIT = 480 }; /* of one field, escapes included */
+/* A pipe with any room takes a line of this size. The limit is of one field, escapes included. */
+enum { LINE_SIZE = PIPE_BUF, TEXT_LIMIT = 480 };
 
 struct line {
     char text[LINE_SIZE];
@@ -70,7 +74,36 @@ static void put_value(struct line *line, const struct log_field *field, enum log
     }
 }
 
-void log_fields(const struct log *log, enum log_level level, const char *event,
+void log_init(struct log *log, int file, enum log_format format, enum log_level level)
+{
+    *log = (struct log){file, format, level, PTHREAD_MUTEX_INITIALIZER, 0};
+}
+
+static void put_field(struct line *line, const struct log_field *field, enum log_format format)
+{
+    if (field->kind == LOG_FIELD_TEXT && !field->text)
+        return;
+    put(line, format == LOG_JSON ? ",\"%s\":" : " %s=", field->name);
+    put_value(line, field, format);
+}
+
+/* A log that cannot be written must not stop the service. */
+static void write_line(struct log *log, struct line *line)
+{
+    struct pollfd set = {log->file, POLLOUT, 0};
+    pthread_mutex_lock(&log->lock);
+    bool room = poll(&set, 1, 0) == 1 && (set.revents & POLLOUT);
+    if (room && log->lost > 0)
+        put_field(line, &(struct log_field)LOG_NUM("lost_before", log->lost), log->format);
+    put(line, "%s", log->format == LOG_JSON ? "}\n" : "\n");
+    if (room && write(log->file, line->text, line->length) == (ssize_t)line->length)
+        log->lost = 0;
+    else
+        log->lost++;
+    pthread_mutex_unlock(&log->lock);
+}
+
+void log_fields(struct log *log, enum log_level level, const char *event,
                 const struct log_field *fields)
 {
     static const char *const levels[] = {"debug", "info", "warn", "error"};
@@ -89,17 +122,7 @@ void log_fields(const struct log *log, enum log_level level, const char *event,
             levels[level], event);
     else
         put(&line, "%s.%03dZ %-5s %s", date, ms, levels[level], event);
-    for (; fields->name; fields++) {
-        if (fields->kind == LOG_FIELD_TEXT && !fields->text)
-            continue;
-        if (log->format == LOG_JSON)
-            put(&line, ",\"%s\":", fields->name);
-        else
-            put(&line, " %s=", fields->name);
-        put_value(&line, fields, log->format);
-    }
-    put(&line, "%s", log->format == LOG_JSON ? "}\n" : "\n");
-    /* A log that cannot be written must not stop the service. */
-    ssize_t written = write(log->file, line.text, line.length);
-    (void)written;
+    for (; fields->name; fields++)
+        put_field(&line, fields, log->format);
+    write_line(log, &line);
 }

@@ -1,10 +1,13 @@
 /*
  * The log: one line per event on one file, JSON or text. Never names of files, never what is in
- * them. Any thread may write; a line is written in one piece.
+ * them. Any thread may write; a line is written in one piece. Writing never waits: while a reader
+ * has stalled and its pipe is full, lines are lost, and the first one that gets through again says
+ * how many ("lost_before").
  */
 #ifndef ONESHOT_SERVER_LOG_H
 #define ONESHOT_SERVER_LOG_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 enum log_format { LOG_JSON, LOG_TEXT };
@@ -14,7 +17,11 @@ struct log {
     int file; /* descriptor */
     enum log_format format;
     enum log_level level; /* less is left out */
+    pthread_mutex_t lock; /* of the file and what follows */
+    int64_t lost;         /* lines since the last one written */
 };
+
+void log_init(struct log *log, int file, enum log_format format, enum log_level level);
 
 struct log_field {
     const char *name; /* NULL ends a list */
@@ -37,7 +44,7 @@ struct log_field {
         .name = (name_), .kind = LOG_FIELD_MS, .number = (value)                                   \
     }
 
-void log_fields(const struct log *log, enum log_level level, const char *event,
+void log_fields(struct log *log, enum log_level level, const char *event,
                 const struct log_field *fields);
 
 /* log_event(log, LOG_INFO, "listening", LOG_NUM("port", 80), LOG_STR("host", "::1")); */

@@ -16,8 +16,8 @@ int service_init(struct service *service, const struct config *config, struct er
 {
     memset(service, 0, sizeof *service);
     service->config = config;
-    service->log = (struct log){STDERR_FILENO, (enum log_format)config->log_format,
-                                (enum log_level)config->log_level};
+    log_init(&service->log, STDERR_FILENO, (enum log_format)config->log_format,
+             (enum log_level)config->log_level);
     service->started_ms = clock_ms();
     service->phase = PHASE_LOADING;
     snprintf(service->reason, sizeof service->reason, "the model is being loaded");

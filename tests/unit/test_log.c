@@ -14,7 +14,8 @@ static char text[16384];
     do {                                                                                           \
         int ends[2];                                                                               \
         ck_assert_int_eq(pipe(ends), 0);                                                           \
-        struct log log = {ends[1], format_, level_};                                               \
+        struct log log;                                                                            \
+        log_init(&log, ends[1], format_, level_);                                                  \
         __VA_ARGS__;                                                                               \
         close(ends[1]);                                                                            \
         ssize_t n = read(ends[0], text, sizeof text - 1);                                          \
@@ -75,7 +76,35 @@ START_TEST(long_fields_are_cut_and_the_line_stays_whole)
 }
 END_TEST
 
+START_TEST(a_reader_that_stalls_loses_lines_and_learns_how_many)
+{
+    static char waste[1 << 20];
+    int ends[2], written = 0;
+    ck_assert_int_eq(pipe(ends), 0);
+    struct log log;
+    log_init(&log, ends[1], LOG_JSON, LOG_INFO);
+    for (; log.lost < 3; written++) /* a write that waits would wait for ever */
+        log_event(&log, LOG_INFO, "filler", LOG_NUM("n", written));
+    ck_assert_int_gt(written, 100);
+    ssize_t n = read(ends[0], waste, sizeof waste - 1);
+    ck_assert_int_eq(waste[n - 1], '\n'); /* no line in pieces */
+    log_event(&log, LOG_INFO, "heard", LOG_NUM("n", 1));
+    log_event(&log, LOG_INFO, "again", LOG_NUM("n", 2));
+    n = read(ends[0], waste, sizeof waste - 1);
+    waste[n] = 0;
+    char *end = strchr(waste, '\n');
+    *end = 0;
+    json_t *root = json_loads(waste, 0, NULL);
+    ck_assert_int_eq((int)json_integer_value(json_object_get(root, "lost_before")), 3);
+    ck_assert_ptr_null(strstr(end + 1, "lost_before"));
+    json_decref(root);
+    close(ends[0]);
+    close(ends[1]);
+}
+END_TEST
+
 int main(void)
 {
-    RUN("log", json_lines, text_lines, levels, long_fields_are_cut_and_the_line_stays_whole);
+    RUN("log", json_lines, text_lines, levels, long_fields_are_cut_and_the_line_stays_whole,
+        a_reader_that_stalls_loses_lines_and_learns_how_many);
 }
