@@ -24,6 +24,16 @@ struct asset {
     size_t length;
 };
 
+/* What the api asks the running service for; any thread, never blocked by a prediction. */
+struct api_source {
+    /* What worker 0 .. limits.workers - 1 does now. */
+    void (*activity)(void *context, int worker, struct api_activity *out);
+    /* The text of /metrics; malloc'ed. NULL: there is no such route. */
+    int (*metrics)(void *context, const struct api_state *state, char **text, size_t *length,
+                   struct error *err);
+    void *context;
+};
+
 /* Fixed while the service runs. */
 struct api {
     const char *prefix; /* "" or "/ct": begins with a slash, does not end in one */
@@ -31,6 +41,7 @@ struct api {
     const struct asset *assets;
     size_t assets_count;
     struct api_limits limits;
+    struct api_source source;
 };
 
 /* What the headers say of the body. */
@@ -59,7 +70,7 @@ enum api_next api_begin(struct exchange *exchange, const struct api *api,
                         const struct api_state *state, const struct request *request,
                         const struct request_body *body);
 
-/* Adds what every response carries: X-Request-Id, nosniff. */
+/* Adds what every response carries: X-Request-Id, and the headers that fence it off. */
 void api_finish(struct response *response, const char *request_id);
 
 /* The problem of a body that grew past its limit. */

@@ -100,9 +100,9 @@ static json_t *model_brief(const struct model_info *model)
 static json_t *input_json(const struct slice *slice)
 {
     json_t *input = json_pack(
-        "{s:s,s:i,s:i,s:i,s:I,s:s,s:{s:s,s:i,s:i,s:b}}", "kind", "png", "width", slice->image.width,
-        "height", slice->image.height, "bit_depth", slice->image.bit_depth, "bytes",
-        (json_int_t)slice->bytes, "sha256", slice->sha256, "intensity", "mode", "windowed",
+        "{s:s,s:i,s:i,s:i,s:I,s:s,s:{s:s,s:i,s:i,s:b}}", "kind", slice->kind, "width",
+        slice->image.width, "height", slice->image.height, "bit_depth", slice->image.bit_depth,
+        "bytes", (json_int_t)slice->bytes, "sha256", slice->sha256, "intensity", "mode", "windowed",
         "window", SLICE_WINDOW, "level", SLICE_LEVEL, "assumed", 1);
     if (input && slice->file[0] &&
         json_object_set_new(input, "file", outside_text(slice->file)) != 0) {

@@ -49,6 +49,11 @@ int json_info(char **text, size_t *length, const struct api_limits *limits,
 int json_health(char **text, size_t *length, const char *status, const struct api_state *state,
                 struct error *err);
 
+/* GET /v1/status; `activity` of limits->workers workers. */
+int json_status(char **text, size_t *length, const struct api_state *state,
+                const struct api_limits *limits, const struct api_activity *activity,
+                struct error *err);
+
 /*
  * Reads one flat JSON object and calls `visit` for each member, its value as text ("true", "0.5",
  * or the string). Non-zero from `visit` ends the walk and is returned. Where the text is not such

@@ -63,16 +63,55 @@ int json_info(char **text, size_t *length, const struct api_limits *limits,
                       indent ? (JSON_PLAIN & ~JSON_COMPACT) | JSON_INDENT(2) : JSON_PLAIN, err);
 }
 
-int json_health(char **text, size_t *length, const char *status, const struct api_state *state,
-                struct error *err)
+static const char *phase_name(enum api_phase phase)
 {
-    static const char *const phases[] = {
+    static const char *const names[] = {
         [PHASE_LOADING] = "loading",   [PHASE_READY] = "ready",   [PHASE_DRAINING] = "draining",
         [PHASE_STOPPING] = "stopping", [PHASE_FAILED] = "failed",
     };
-    json_t *root = json_pack(
-        "{s:s,s:s,s:o,s:b,s:i,s:i,s:o}", "status", status, "phase", phases[state->phase], "reason",
-        state->reason[0] ? outside_text(state->reason) : json_null(), "workers_alive", state->alive,
-        "queued", state->queued, "busy", state->busy, "uptime_s", decimals(state->uptime_s, 10));
+    return names[phase];
+}
+
+static json_t *reason_json(const struct api_state *state)
+{
+    return state->reason[0] ? outside_text(state->reason) : json_null();
+}
+
+int json_health(char **text, size_t *length, const char *status, const struct api_state *state,
+                struct error *err)
+{
+    json_t *root = json_pack("{s:s,s:s,s:o,s:b,s:i,s:i,s:o}", "status", status, "phase",
+                             phase_name(state->phase), "reason", reason_json(state),
+                             "workers_alive", state->alive, "queued", state->queued, "busy",
+                             state->busy, "uptime_s", decimals(state->uptime_s, 10));
+    return json_write(text, length, root, JSON_PLAIN, err);
+}
+
+static json_t *worker_json(const struct api_activity *activity)
+{
+    if (!activity->route)
+        return json_pack("{s:s}", "state", "idle");
+    return json_pack("{s:s,s:s,s:i,s:o,s:o}", "state", "busy", "route", activity->route, "slice",
+                     activity->slice, "slices",
+                     activity->slices ? json_integer(activity->slices) : json_null(), "for_ms",
+                     decimals(activity->for_ms, 1));
+}
+
+int json_status(char **text, size_t *length, const struct api_state *state,
+                const struct api_limits *limits, const struct api_activity *activity,
+                struct error *err)
+{
+    json_t *workers = json_array();
+    for (int i = 0; i < limits->workers; i++)
+        if (json_array_append_new(workers, worker_json(&activity[i])) != 0) {
+            json_decref(workers);
+            workers = NULL;
+            break;
+        }
+    json_t *root =
+        json_pack("{s:s,s:o,s:{s:i,s:i,s:i},s:o,s:o}", "state", phase_name(state->phase), "reason",
+                  reason_json(state), "queue", "length", state->queued, "capacity",
+                  limits->queue_capacity, "retry_after_s", state->retry_after, "workers", workers,
+                  "uptime_s", decimals(state->uptime_s, 10));
     return json_write(text, length, root, JSON_PLAIN, err);
 }

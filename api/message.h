@@ -12,7 +12,7 @@
 
 enum {
     REQUEST_ID_SIZE = 129,     /* longest id taken from a client, and the final zero */
-    RESPONSE_HEADERS = 16,     /* at most, per response */
+    RESPONSE_HEADERS = 24,     /* at most, per response */
     RESPONSE_VALUE_SIZE = 352, /* longest header value, and the final zero */
 };
 

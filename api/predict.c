@@ -5,6 +5,12 @@
 
 #include "api/overlay.h"
 
+void predict_position(const struct predict *predict, int *slice, int *slices)
+{
+    *slice = predict->next + 1;
+    *slices = predict->files;
+}
+
 void predict_free(struct predict *predict)
 {
     free(predict->parts);
@@ -138,6 +144,7 @@ static int run_slice(struct predict *predict, const struct slice_source *source,
         if (rc != 0)
             problem_from_error(problem, &err);
     }
+    slice_report(worker, &slice, rc == 0 ? NULL : problem);
     slice_free(&slice);
     return rc;
 }

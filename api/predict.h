@@ -37,6 +37,9 @@ struct predict {
 /* Frees what the steps made; a zeroed or finished predict is fine. */
 void predict_free(struct predict *predict);
 
+/* The slice whose turn is next, from 1, and how many there are; 0 before the body was opened. */
+void predict_position(const struct predict *predict, int *slice, int *slices);
+
 /*
  * Does the next slice. True: the response is filled and there is nothing left to do; false: call
  * again. A single slice's problem is the response; among several it takes the slice's place.

@@ -22,7 +22,8 @@ struct call {
 
 typedef enum api_next answer_function(struct call *call);
 
-static answer_function answer_predict, answer_info, answer_live, answer_ready, answer_asset;
+static answer_function answer_predict, answer_info, answer_status, answer_live, answer_ready,
+    answer_metrics, answer_asset;
 
 /* ---- the table ---- */
 
@@ -38,8 +39,10 @@ static const struct route {
 } routes[] = {
     {"/v1/predict", POST | PUT, WRITES, false, answer_predict},
     {"/v1/info", GET | HEAD, READS, false, answer_info},
+    {"/v1/status", GET | HEAD, READS, false, answer_status},
     {"/livez", GET | HEAD, READS, false, answer_live},
     {"/readyz", GET | HEAD, READS, false, answer_ready},
+    {"/metrics", GET | HEAD, READS, false, answer_metrics},
     {"/openapi.yaml", GET | HEAD, READS, false, answer_asset},
 };
 
@@ -59,17 +62,24 @@ static enum api_next fail(struct call *call, const struct problem *problem)
     return API_ANSWERED;
 }
 
-static enum api_next give_json(struct call *call, int status, int rc, char *text, size_t length,
-                               const struct error *err)
+/* Answers with a text that was written, or with the problem where rc says that it was not. */
+static enum api_next give_text(struct call *call, int status, const char *type, int rc, char *text,
+                               size_t length, const struct error *err)
 {
     struct problem problem;
     if (rc != 0) {
         problem_from_error(&problem, err);
         return fail(call, &problem);
     }
-    response_give(&call->exchange->response, status, "application/json", (uint8_t *)text, length);
+    response_give(&call->exchange->response, status, type, (uint8_t *)text, length);
     response_header(&call->exchange->response, "Cache-Control", "no-store");
     return API_ANSWERED;
+}
+
+static enum api_next give_json(struct call *call, int status, int rc, char *text, size_t length,
+                               const struct error *err)
+{
+    return give_text(call, status, "application/json", rc, text, length, err);
 }
 
 static enum api_next give_nothing(struct call *call, int status)
@@ -106,6 +116,42 @@ static enum api_next answer_info(struct call *call)
     }
     int rc = json_info(&text, &length, &call->api->limits, call->state, false, &err);
     return give_json(call, 200, rc, text, length, &err);
+}
+
+static enum api_next answer_status(struct call *call)
+{
+    const struct api_source *source = &call->api->source;
+    int workers = call->api->limits.workers;
+    struct error err;
+    char *text = NULL;
+    size_t length = 0;
+    struct api_activity *activity = calloc((size_t)workers, sizeof *activity);
+    for (int i = 0; activity && source->activity && i < workers; i++)
+        source->activity(source->context, i, &activity[i]);
+    int rc = activity ? json_status(&text, &length, call->state, &call->api->limits, activity, &err)
+                      : error_set(&err, ERR_MEMORY, "no memory for the status");
+    free(activity);
+    return give_json(call, 200, rc, text, length, &err);
+}
+
+static enum api_next not_found(struct call *call)
+{
+    struct problem problem;
+    problem_set(&problem, PROBLEM_NOT_FOUND,
+                "Nothing is here. The service is described in %s/openapi.yaml.", call->api->prefix);
+    return fail(call, &problem);
+}
+
+static enum api_next answer_metrics(struct call *call)
+{
+    const struct api_source *source = &call->api->source;
+    struct error err;
+    char *text = NULL;
+    size_t length = 0;
+    if (!source->metrics)
+        return not_found(call);
+    int rc = source->metrics(source->context, call->state, &text, &length, &err);
+    return give_text(call, 200, "text/plain; version=0.0.4; charset=utf-8", rc, text, length, &err);
 }
 
 static bool query_has(const char *target, const char *name)
@@ -321,14 +367,6 @@ bool api_prefix_valid(const char *prefix)
                                  "0123456789")] == 0;
 }
 
-static enum api_next not_found(struct call *call)
-{
-    struct problem problem;
-    problem_set(&problem, PROBLEM_NOT_FOUND,
-                "Nothing is here. The service is described in %s/openapi.yaml.", call->api->prefix);
-    return fail(call, &problem);
-}
-
 static const struct route *find_route(const struct api *api, const char *path)
 {
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
@@ -393,6 +431,16 @@ enum api_next api_begin(struct exchange *exchange, const struct api *api,
 
 void api_finish(struct response *response, const char *request_id)
 {
+    /* Answers are data: whoever opens one as a page gets no scripts, no frames, no referrer. */
+    static const char *const fence[][2] = {
+        {"X-Content-Type-Options", "nosniff"},
+        {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox"},
+        {"X-Frame-Options", "DENY"},
+        {"Referrer-Policy", "no-referrer"},
+        {"Cross-Origin-Resource-Policy", "same-origin"},
+    };
     response_header(response, "X-Request-Id", "%s", request_id);
-    response_header(response, "X-Content-Type-Options", "nosniff");
+    for (size_t i = 0; i < sizeof fence / sizeof *fence; i++)
+        if (!response_find(response, fence[i][0]))
+            response_header(response, fence[i][0], "%s", fence[i][1]);
 }

@@ -48,6 +48,13 @@ static int make_room(struct slice_worker *worker, size_t pixels, struct error *e
     return 0;
 }
 
+void slice_report(const struct slice_worker *worker, const struct slice *slice,
+                  const struct problem *problem)
+{
+    if (worker->observer.seen)
+        worker->observer.seen(worker->observer.context, slice, problem);
+}
+
 void slice_warn(struct slice *slice, const char *code, const char *format, ...)
 {
     if (slice->warnings_count == SLICE_MAX_WARNINGS)
@@ -98,6 +105,7 @@ int slice_run(struct slice *out, struct slice_worker *worker, const struct slice
     struct error err;
     double start = clock_ms();
     memset(out, 0, sizeof *out);
+    out->kind = "png";
     out->model = worker->model;
     out->prediction = worker->prediction;
     out->bytes = source->length;

@@ -24,6 +24,15 @@ enum {
     SLICE_LEVEL = -600,         /* HU at its middle */
 };
 
+struct slice;
+
+/* Whoever counts slices; called on the worker's thread. */
+struct slice_observer {
+    /* What became of one: `slice` has its timing; `problem` NULL where all is well. */
+    void (*seen)(void *context, const struct slice *slice, const struct problem *problem);
+    void *context;
+};
+
 struct slice_worker {
     struct session *session;
     const struct model_info *model;
@@ -31,6 +40,7 @@ struct slice_worker {
     struct prediction *prediction;
     uint8_t *plane, *cover, *columns; /* (height, width) each, of the current slice */
     size_t pixels;                    /* room in each */
+    struct slice_observer observer;   /* seen may be NULL */
 };
 
 /* Opens a session on this thread. Errors of session_open, ERR_MEMORY. */
@@ -56,6 +66,7 @@ struct slice_timing {
 };
 
 struct slice {
+    const char *kind; /* of the file: "png" */
     const struct model_info *model;
     const struct prediction *prediction; /* of the worker: valid until its next slice */
     struct image image;                  /* owned */
@@ -71,6 +82,10 @@ struct slice {
 int slice_run(struct slice *out, struct slice_worker *worker, const struct slice_source *source,
               const struct slice_options *options, struct problem *problem);
 void slice_free(struct slice *slice);
+
+/* Tells the observer what became of a slice; once, when its answer has been written. */
+void slice_report(const struct slice_worker *worker, const struct slice *slice,
+                  const struct problem *problem);
 
 /* Adds a warning; ignored where there is no more room. */
 void slice_warn(struct slice *slice, const char *code, const char *format, ...)

@@ -32,6 +32,13 @@ enum api_phase {
     PHASE_FAILED,   /* the model cannot be used */
 };
 
+/* What a worker does. */
+struct api_activity {
+    const char *route; /* template of the request it works for; NULL: idle */
+    int slice, slices; /* from 1; slices 0: not known yet */
+    double for_ms;
+};
+
 struct api_state {
     enum api_phase phase;
     char reason[256];               /* why not ready; "" when ready */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "server/cgroup.h"
 #include "server/log.h"
 
 static const char *const log_formats[] = {"json", "text", NULL};
@@ -49,6 +50,8 @@ static const struct flag table[] = {
      "json or text"},
     {"log-level", 0, FLAG_CHOICE, FIELD(log_level), "info", 0, 0, log_levels, "LEVEL",
      "debug, info, warn or error"},
+    {"metrics", 0, FLAG_CHOICE, FIELD(metrics), "on", 0, 0, on_off, "on|off",
+     "answer /metrics, for Prometheus"},
     {"ui", 0, FLAG_CHOICE, FIELD(ui), "on", 0, 0, on_off, "on|off", "serve the viewer at /"},
 };
 
@@ -79,77 +82,6 @@ int config_read(struct config *config, int argc, char **argv, bool *help, struct
 }
 
 /* ---- cores ---- */
-
-/* Quota of a cgroup directory in cores, rounded up; 0 where it has none. */
-static int quota_of(const char *directory)
-{
-    char path[512];
-    double quota = 0, period = 0;
-    snprintf(path, sizeof path, "%.480s/cpu.max", directory);
-    FILE *file = fopen(path, "re");
-    if (file) {
-        if (fscanf(file, "%lf %lf", &quota, &period) != 2)
-            quota = 0; /* "max" */
-        fclose(file);
-    } else {
-        snprintf(path, sizeof path, "%.470s/cpu.cfs_quota_us", directory);
-        if (!(file = fopen(path, "re")))
-            return 0;
-        if (fscanf(file, "%lf", &quota) != 1)
-            quota = 0;
-        fclose(file);
-        snprintf(path, sizeof path, "%.470s/cpu.cfs_period_us", directory);
-        if (!(file = fopen(path, "re")))
-            return 0;
-        if (fscanf(file, "%lf", &period) != 1)
-            period = 0;
-        fclose(file);
-    }
-    return quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
-}
-
-/* The smallest quota from a group up to the root of its mount. */
-static int smallest_quota(const char *mount, const char *group)
-{
-    char path[512];
-    int smallest = 0;
-    snprintf(path, sizeof path, "%s%.400s", mount, group);
-    for (;;) {
-        int quota = quota_of(path);
-        if (quota > 0 && (smallest == 0 || quota < smallest))
-            smallest = quota;
-        char *slash = strrchr(path, '/');
-        if (!slash || strlen(path) <= strlen(mount))
-            return smallest;
-        *slash = 0;
-    }
-}
-
-static int cgroup_cores(void)
-{
-    char line[512];
-    int smallest = 0;
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    if (!file)
-        return 0;
-    while (fgets(line, sizeof line, file)) {
-        line[strcspn(line, "\n")] = 0;
-        char *names = strchr(line, ':');
-        char *group = names ? strchr(names + 1, ':') : NULL;
-        if (!group)
-            continue;
-        *group++ = 0;
-        const char *mount = names[1] == 0                      ? "/sys/fs/cgroup"
-                            : strstr(names + 1, "cpu,cpuacct") ? "/sys/fs/cgroup/cpu,cpuacct"
-                            : strcmp(names + 1, "cpu") == 0    ? "/sys/fs/cgroup/cpu"
-                                                               : NULL;
-        int quota = mount ? smallest_quota(mount, strcmp(group, "/") == 0 ? "" : group) : 0;
-        if (quota > 0 && (smallest == 0 || quota < smallest))
-            smallest = quota;
-    }
-    fclose(file);
-    return smallest;
-}
 
 int config_cores(void)
 {

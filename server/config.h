@@ -21,6 +21,7 @@ struct config {
     int drain_delay_ms, drain_timeout_ms;
     int log_format; /* enum log_format */
     int log_level;  /* enum log_level */
+    int metrics;    /* 0 on, 1 off */
     int ui;         /* 0 on, 1 off */
 };
 

@@ -21,7 +21,6 @@ struct http {
     struct MHD_Daemon *daemon;
     struct watch watch;
     int listener;
-    atomic_int in_flight;
     atomic_int suspended; /* connections; the library must not be stopped with any */
     atomic_bool closing;
 };
@@ -292,7 +291,7 @@ static void *on_request_line(void *context, const char *target, struct MHD_Conne
         free(state);
         return NULL;
     }
-    atomic_fetch_add(&http->in_flight, 1);
+    atomic_fetch_add(&http->service->in_flight, 1);
     return state;
 }
 
@@ -311,13 +310,14 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         if (state->ticket->status == 0)
             state->ticket->status = 499;
         ticket_log(state->ticket, reached);
+        ticket_count(state->ticket);
     }
     if (state->peer)
         watch_set(&http->watch, state->peer, PEER_IDLE,
                   clock_ms() + http->service->config->idle_timeout_ms, NULL);
     ticket_free(state->ticket);
     free(state);
-    atomic_fetch_sub(&http->in_flight, 1);
+    atomic_fetch_sub(&http->service->in_flight, 1);
 }
 
 static void on_connection(void *context, struct MHD_Connection *connection, void **socket_context,
@@ -390,7 +390,7 @@ void http_quiesce(struct http *http)
 
 int http_in_flight(struct http *http)
 {
-    return atomic_load(&http->in_flight);
+    return atomic_load(&http->service->in_flight);
 }
 
 void http_call_off(struct http *http)

@@ -33,6 +33,9 @@ static void append(struct queue *queue, struct job *job)
         queue->first = job;
     queue->last = job;
     queue->waiting++;
+    if (job->slices_left < 1)
+        job->slices_left = 1;
+    queue->slices += job->slices_left;
     pthread_cond_signal(&queue->filled);
 }
 
@@ -48,6 +51,7 @@ static void unlink_job(struct queue *queue, struct job *job)
         queue->last = job->previous;
     job->next = job->previous = NULL;
     queue->waiting--;
+    queue->slices -= job->slices_left;
 }
 
 bool queue_push(struct queue *queue, struct job *job)
@@ -129,14 +133,15 @@ void queue_measure(struct queue *queue, double ms)
 struct queue_counts queue_count(struct queue *queue)
 {
     pthread_mutex_lock(&queue->lock);
-    struct queue_counts counts = {queue->waiting, queue->running, queue->slice_ms};
+    struct queue_counts counts = {queue->waiting, queue->running, queue->slices, queue->slice_ms};
     pthread_mutex_unlock(&queue->lock);
     return counts;
 }
 
 int queue_retry_after(const struct queue_counts *counts, int workers)
 {
-    double seconds = ceil((counts->waiting + 1) * counts->slice_ms / 1e3 / (workers ? workers : 1));
+    double slices = (double)counts->slices + 1;
+    double seconds = ceil(slices * counts->slice_ms / 1e3 / (workers ? workers : 1));
     return seconds < 1 ? 1 : seconds > 60 ? 60 : (int)seconds;
 }
 

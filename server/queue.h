@@ -27,6 +27,8 @@ struct job {
     enum job_state state;
     double pushed_ms; /* clock_ms() when it entered the queue first, and last */
     double waiting_since_ms;
+    const char *route; /* template of its request; static */
+    int slices_left;   /* at least 1: as far as is known */
     struct predict predict;
     struct buffer body;
     struct response response;
@@ -41,6 +43,7 @@ struct queue {
     struct job *first, *last;
     int capacity;
     int waiting, running;
+    long long slices; /* left of all that wait */
     bool closed;
     double slice_ms; /* how long a slice takes of late; 0: not known yet */
 };
@@ -54,7 +57,8 @@ bool queue_push(struct queue *queue, struct job *job);
 /* Waits for a job and takes it; NULL when the queue is closed and empty. */
 struct job *queue_take(struct queue *queue);
 
-/* Puts a running job back to the end. False where it was abandoned: the caller frees it. */
+/* Puts a running job back to the end, with what it says is left. False where it was abandoned: the
+ * caller frees it. */
 bool queue_return(struct queue *queue, struct job *job);
 
 /*
@@ -78,11 +82,12 @@ void queue_measure(struct queue *queue, double ms);
 
 struct queue_counts {
     int waiting, running;
+    long long slices; /* left of those that wait */
     double slice_ms;
 };
 struct queue_counts queue_count(struct queue *queue);
 
-/* Seconds until a place is likely free: what waits, at the measured speed. 1..60. */
+/* Seconds until all that waits is likely done, slice by slice at the measured speed. 1..60. */
 int queue_retry_after(const struct queue_counts *counts, int workers);
 
 void job_free(struct job *job); /* NULL is fine */

@@ -12,6 +12,59 @@
 /* A slice that takes longer than this means that its worker hangs. */
 static const double stuck_ms = 180e3;
 
+enum { MAX_METRICS = 4 << 20 }; /* bytes */
+
+/* ---- what the api asks for ---- */
+
+static void activity(void *context, int worker, struct api_activity *out)
+{
+    struct service *service = context;
+    worker_activity(&service->workers[worker], out);
+}
+
+static int write_metrics(void *context, const struct api_state *state, char **text, size_t *length,
+                         struct error *err)
+{
+    struct service *service = context;
+    struct buffer out;
+    buffer_init(&out, MAX_METRICS);
+    int rc = metrics_write(&out, &service->metrics, state, &service->api.limits,
+                           atomic_load(&service->in_flight), err);
+    if (rc == 0)
+        *text = (char *)buffer_take(&out, length);
+    buffer_free(&out);
+    return rc;
+}
+
+/* ---- begin ---- */
+
+/* Locks and memory of the parts; what was made before a failure is given back. */
+static int open_parts(struct service *service, struct error *err)
+{
+    int workers = service->config->workers, opened = 0;
+    service->workers = calloc((size_t)workers, sizeof *service->workers);
+    service->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    while (service->workers && opened < workers && worker_init(&service->workers[opened]) == 0)
+        opened++;
+    if (opened == workers && service->event >= 0) {
+        if (metrics_init(&service->metrics) == 0) {
+            if (pthread_mutex_init(&service->lock, NULL) == 0) {
+                if (queue_init(&service->queue, service->config->queue) == 0)
+                    return 0;
+                pthread_mutex_destroy(&service->lock);
+            }
+            metrics_free(&service->metrics);
+        }
+    }
+    error_set(err, ERR_MEMORY, "no memory for workers, locks or an eventfd: %s", strerror(errno));
+    while (opened > 0)
+        worker_free(&service->workers[--opened]);
+    free(service->workers);
+    if (service->event >= 0)
+        close(service->event);
+    return -1;
+}
+
 int service_init(struct service *service, const struct config *config, struct error *err)
 {
     memset(service, 0, sizeof *service);
@@ -38,22 +91,9 @@ int service_init(struct service *service, const struct config *config, struct er
                 .timeout_ms = config->timeout_ms,
                 .max_connections = config->max_connections,
             },
+        .source = {activity, config->metrics == 0 ? write_metrics : NULL, service},
     };
-    service->workers = calloc((size_t)config->workers, sizeof *service->workers);
-    if (!service->workers)
-        return error_set(err, ERR_MEMORY, "no memory for workers");
-    service->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (service->event < 0) {
-        free(service->workers);
-        return error_set(err, ERR_IO, "eventfd: %s", strerror(errno));
-    }
-    if (pthread_mutex_init(&service->lock, NULL) != 0 ||
-        queue_init(&service->queue, config->queue) != 0) {
-        free(service->workers);
-        close(service->event);
-        return error_set(err, ERR_MEMORY, "no memory for locks");
-    }
-    return 0;
+    return open_parts(service, err);
 }
 
 static void fail(struct service *service, const struct error *err)
@@ -115,6 +155,7 @@ static void *load(void *argument)
         worker->queue = &service->queue;
         worker->model = model;
         worker->max_pixels = config->max_pixels;
+        worker->metrics = &service->metrics;
         worker->opened = worker_opened;
         worker->context = service;
         if (worker_start(worker, &err) != 0) {
@@ -178,9 +219,12 @@ void service_free(struct service *service)
     queue_close(&service->queue);
     for (int i = 0; i < service->config->workers; i++)
         worker_join(&service->workers[i]);
+    for (int i = 0; i < service->config->workers; i++)
+        worker_free(&service->workers[i]);
     model_free(service->model);
     free(service->workers);
     queue_free(&service->queue);
+    metrics_free(&service->metrics);
     pthread_mutex_destroy(&service->lock);
     close(service->event);
 }

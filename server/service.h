@@ -11,6 +11,7 @@
 #include "api/api.h"
 #include "server/config.h"
 #include "server/log.h"
+#include "server/metrics.h"
 #include "server/worker.h"
 
 struct service {
@@ -20,6 +21,8 @@ struct service {
     struct queue queue;
     struct worker *workers; /* config->workers of them */
     atomic_size_t buffered; /* bytes of request bodies in memory */
+    atomic_int in_flight;   /* requests under way */
+    struct metrics metrics;
     double started_ms;
 
     pthread_mutex_t lock; /* of what follows */

@@ -76,11 +76,20 @@ static void fail_internal(struct ticket *ticket)
     ticket_fail(ticket, &problem);
 }
 
-/* A traceparent is passed on to the log where it has the form of W3C Trace Context, level 1. */
+/*
+ * A traceparent is passed on to the log where it has the form of W3C Trace Context, level 1:
+ * version, trace, parent and flags in hexadecimal, the ids not all zero.
+ */
 static void keep_trace(struct ticket *ticket, const char *trace)
 {
-    if (trace && strlen(trace) == 55 && trace[strspn(trace, "0123456789abcdef-")] == 0)
-        snprintf(ticket->trace, sizeof ticket->trace, "%s", trace);
+    static const char form[] = "00-00000000000000000000000000000000-0000000000000000-00";
+    if (!trace || strlen(trace) != sizeof form - 1 || strncmp(trace, "ff", 2) == 0 ||
+        strspn(trace + 3, "0") >= 32 || strspn(trace + 36, "0") >= 16)
+        return;
+    for (size_t i = 0; form[i]; i++)
+        if (form[i] == '-' ? trace[i] != '-' : !strchr("0123456789abcdef", trace[i]))
+            return;
+    snprintf(ticket->trace, sizeof ticket->trace, "%s", trace);
 }
 
 void ticket_begin(struct ticket *ticket, const struct request *request,
@@ -102,6 +111,7 @@ void ticket_begin(struct ticket *ticket, const struct request *request,
         return;
     }
     job->predict = ticket->exchange.predict;
+    job->route = ticket->exchange.route;
     response_init(&job->response);
     buffer_init(&job->body, service->api.limits.max_body);
     ticket->job = job;
@@ -153,6 +163,23 @@ void ticket_settle(struct ticket *ticket)
         ticket_fail(ticket, &problem);
     }
     drop_job(ticket);
+}
+
+void ticket_count(const struct ticket *ticket)
+{
+    static const char *const known[] = {"GET", "HEAD", "POST", "PUT", "OPTIONS"};
+    struct metrics *metrics = &ticket->service->metrics;
+    const char *method = "other";
+    char code[16];
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(ticket->method, known[i]) == 0)
+            method = known[i];
+    snprintf(code, sizeof code, "%d", ticket->status);
+    metrics_count(metrics, METRIC_REQUESTS, ticket->exchange.route, method, code);
+    metrics_observe(metrics, METRIC_DURATION, (clock_ms() - ticket->started_ms) / 1e3,
+                    ticket->exchange.route);
+    if (ticket->code[0])
+        metrics_count(metrics, METRIC_REJECTIONS, ticket->code, NULL, NULL);
 }
 
 void ticket_log(const struct ticket *ticket, bool reached)

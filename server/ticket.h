@@ -57,6 +57,9 @@ void ticket_settle(struct ticket *ticket);
 /* Fills the response with a problem. */
 void ticket_fail(struct ticket *ticket, const struct problem *problem);
 
+/* Counts the request in the metrics, once, when it is over. */
+void ticket_count(const struct ticket *ticket);
+
 /* Writes the line of the log. `reached` is false where the client did not get the answer. */
 void ticket_log(const struct ticket *ticket, bool reached);
 

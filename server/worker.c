@@ -5,19 +5,81 @@
 #include "api/selftest.h"
 #include "api/slice.h"
 
+int worker_init(struct worker *worker)
+{
+    return pthread_mutex_init(&worker->lock, NULL) == 0 ? 0 : -1;
+}
+
+void worker_free(struct worker *worker)
+{
+    pthread_mutex_destroy(&worker->lock);
+}
+
+/* ---- what others see ---- */
+
+static void begin(struct worker *worker, const struct job *job, double now)
+{
+    pthread_mutex_lock(&worker->lock);
+    worker->activity.route = job->route;
+    predict_position(&job->predict, &worker->activity.slice, &worker->activity.slices);
+    worker->activity_since_ms = now;
+    pthread_mutex_unlock(&worker->lock);
+    atomic_store(&worker->busy_since_ms, (long long)now);
+}
+
+static void end(struct worker *worker)
+{
+    atomic_store(&worker->busy_since_ms, 0);
+    pthread_mutex_lock(&worker->lock);
+    worker->activity.route = NULL;
+    pthread_mutex_unlock(&worker->lock);
+}
+
+void worker_activity(struct worker *worker, struct api_activity *out)
+{
+    pthread_mutex_lock(&worker->lock);
+    *out = worker->activity;
+    out->for_ms = clock_ms() - worker->activity_since_ms;
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static void count_slice(void *context, const struct slice *slice, const struct problem *problem)
+{
+    struct worker *worker = context;
+    struct metrics *metrics = worker->metrics;
+    metrics_count(metrics, METRIC_SLICES, slice->kind, problem ? problem_code(problem->kind) : "ok",
+                  NULL);
+    if (problem)
+        return;
+    const struct prediction *p = slice->prediction;
+    metrics_count(metrics, METRIC_PREDICTIONS,
+                  p->classified ? model_image_class_name(p->predicted) : "none", NULL, NULL);
+    for (int i = 0; i < slice->warnings_count; i++)
+        metrics_count(metrics, METRIC_WARNINGS, slice->warnings[i].code, NULL, NULL);
+    metrics_observe(metrics, METRIC_STAGE, slice->timing.decode / 1e3, "decode");
+    metrics_observe(metrics, METRIC_STAGE, slice->timing.infer / 1e3, "infer");
+    metrics_observe(metrics, METRIC_STAGE, slice->timing.encode / 1e3, "encode");
+}
+
+/* ---- the work ---- */
+
 static void work(struct worker *worker, struct slice_worker *slices)
 {
     struct job *job;
     while ((job = queue_take(worker->queue)) != NULL) {
-        double start = clock_ms();
-        atomic_store(&worker->busy_since_ms, (long long)start);
-        job->predict.queue_ms += start - job->waiting_since_ms;
+        double start = clock_ms(), waited = start - job->waiting_since_ms;
+        int slice, count;
+        metrics_observe(worker->metrics, METRIC_QUEUE_WAIT, waited / 1e3, NULL);
+        begin(worker, job, start);
+        job->predict.queue_ms += waited;
         job->predict.body = job->body.bytes;
         job->predict.length = job->body.length;
         bool finished = predict_step(&job->predict, slices, &job->response);
-        atomic_store(&worker->busy_since_ms, 0);
+        end(worker);
         queue_measure(worker->queue, clock_ms() - start);
         if (!finished) {
+            predict_position(&job->predict, &slice, &count);
+            job->slices_left = count - slice + 1;
             if (!queue_return(worker->queue, job))
                 job_free(job);
         } else if (queue_finish(worker->queue, job)) {
@@ -28,15 +90,26 @@ static void work(struct worker *worker, struct slice_worker *slices)
     }
 }
 
+/* The self-test is the first measure of how fast this machine is. */
+static int prove(struct worker *worker, struct slice_worker *slices, struct error *err)
+{
+    double start = clock_ms();
+    if (selftest_run(slices, err) != 0)
+        return -1;
+    queue_measure(worker->queue, (clock_ms() - start) / 2);
+    return 0;
+}
+
 static void *run(void *argument)
 {
     struct worker *worker = argument;
     struct slice_worker slices = {0};
     struct error err;
     if (slice_worker_open(&slices, worker->model, worker->max_pixels, &err) != 0 ||
-        selftest_run(&slices, &err) != 0) {
+        prove(worker, &slices, &err) != 0) {
         worker->opened(worker->context, &err);
     } else {
+        slices.observer = (struct slice_observer){count_slice, worker};
         worker->opened(worker->context, NULL);
         work(worker, &slices);
     }

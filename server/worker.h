@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "api/state.h"
+#include "server/metrics.h"
 #include "server/queue.h"
 
 struct worker {
@@ -16,13 +18,23 @@ struct worker {
     struct queue *queue;
     const struct model *model;
     size_t max_pixels;
+    struct metrics *metrics;
     atomic_llong busy_since_ms; /* clock of the slice under way; 0: idle */
+    pthread_mutex_t lock;       /* of `activity` */
+    struct api_activity activity;
+    double activity_since_ms;
     /* Called once on the worker's thread: NULL when it is ready, else why it cannot work. */
     void (*opened)(void *context, const struct error *err);
     void *context;
 };
 
-/* Starts the thread; `worker` has queue, model, max_pixels, opened and context set. */
+int worker_init(struct worker *worker); /* -1: no lock */
+void worker_free(struct worker *worker);
+
+/* What it does now; any thread. */
+void worker_activity(struct worker *worker, struct api_activity *out);
+
+/* Starts the thread; `worker` has queue, model, max_pixels, metrics, opened and context set. */
 int worker_start(struct worker *worker, struct error *err);
 
 /* Waits for the thread to end, which it does once the queue is closed and empty. */

@@ -46,6 +46,8 @@ static const struct provocation {
     {PREDICT, "504", PROBLEM_JSON, "", {"X-Request-Timeout-Ms: 20"}, SLICE, {NULL}, {"FAKE_PREDICT_MS=500"}, 0, 0},
     {"/v1/info", "get", "200", JSON, "", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
     {"/v1/info", "get", "503", PROBLEM_JSON, "", {NULL}, NOTHING, {NULL}, {"FAKE_LOAD_MS=1000"}, 1, 0},
+    {"/v1/status", "get", "200", JSON, "", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
+    {"/metrics", "get", "200", "text/plain", "", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
     {"/livez", "get", "200", "text/plain", "", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
     {"/livez", "get", "200", JSON, "?verbose", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
     {"/readyz", "get", "200", "text/plain", "", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},

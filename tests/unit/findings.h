@@ -32,6 +32,7 @@ static inline void findings_make(struct findings *f, int width, int height, int 
     f->worker.cover = f->worker.plane + pixels;
     f->worker.columns = f->worker.cover + pixels;
     f->worker.pixels = pixels;
+    f->slice.kind = "png";
     f->slice.model = &findings_model;
     f->slice.prediction = f->worker.prediction;
     f->slice.image = (struct image){width, height, 8, false, malloc(pixels * sizeof(float))};

@@ -102,10 +102,12 @@ END_TEST
 
 START_TEST(retry_after)
 {
-    ck_assert_int_eq(queue_retry_after(&(struct queue_counts){0, 0, 0}, 1), 1);
-    ck_assert_int_eq(queue_retry_after(&(struct queue_counts){9, 1, 500}, 1), 5);
-    ck_assert_int_eq(queue_retry_after(&(struct queue_counts){9, 2, 500}, 2), 3);
-    ck_assert_int_eq(queue_retry_after(&(struct queue_counts){1000, 1, 900}, 1), 60);
+    ck_assert_int_eq(queue_retry_after(&(struct queue_counts){0, 0, 0, 0}, 1), 1);
+    ck_assert_int_eq(queue_retry_after(&(struct queue_counts){9, 1, 9, 500}, 1), 5);
+    ck_assert_int_eq(queue_retry_after(&(struct queue_counts){9, 2, 9, 500}, 2), 3);
+    /* Three volumes are more than three slices. */
+    ck_assert_int_eq(queue_retry_after(&(struct queue_counts){3, 1, 119, 100}, 1), 12);
+    ck_assert_int_eq(queue_retry_after(&(struct queue_counts){1000, 1, 1000, 900}, 1), 60);
 }
 END_TEST
 

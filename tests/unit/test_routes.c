@@ -118,8 +118,8 @@ END_TEST
 
 START_TEST(methods)
 {
-    static const char *const paths[] = {"/v1/predict",   "/v1/info", "/livez", "/readyz",
-                                        "/openapi.yaml", "/",        "/app.js"};
+    static const char *const paths[] = {"/v1/predict", "/v1/info",      "/v1/status", "/livez",
+                                        "/readyz",     "/openapi.yaml", "/",          "/app.js"};
     reset();
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         ck_assert_int_eq(send_request("OPTIONS", paths[i], -1, false, NULL), 204);
