@@ -37,7 +37,7 @@ static const struct flag table[] = {
     {"max-body", 0, FLAG_BYTES, FIELD(max_body), "32M", 1024, 2147483647, NULL, "SIZE",
      "largest request body"},
     {"max-buffered", 0, FLAG_BYTES, FIELD(max_buffered), "256M", 1024, 1e12, NULL, "SIZE",
-     "all request bodies in memory together"},
+     "bodies of all requests and answers in memory together"},
     {"max-pixels", 0, FLAG_BYTES, FIELD(max_pixels), "16M", 1024, 268435456, NULL, "N",
      "pixels of one slice"},
     {"max-connections", 0, FLAG_INT, FIELD(max_connections), "256", 4, 100000, NULL, "N",

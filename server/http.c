@@ -13,6 +13,7 @@
 
 enum {
     DISCARD = 64 * 1024,           /* bodies up to this are read to their end before a refusal */
+    SLOWEST = 1000,                /* bytes a client takes of an answer, per ms after --timeout */
     CONNECTION_MEMORY = 64 * 1024, /* of the library, per connection: headers and read buffer */
 };
 
@@ -32,6 +33,7 @@ struct request_state {
     struct MHD_Connection *connection;
     struct peer *peer;
     size_t allowance; /* bytes still thrown away before the connection is cut */
+    size_t unsent;    /* bytes of an answer that are counted as buffered until it is over */
     bool suspended;   /* counted in http->suspended */
 };
 
@@ -109,7 +111,12 @@ static enum MHD_Result send_response(struct request_state *state)
     ticket->code = from->code;
     from->body = NULL; /* the library's now */
     ticket->stage = TICKET_SENT;
-    watch_set(&state->http->watch, state->peer, PEER_SENDING, 0, NULL);
+    if (!from->borrowed) {
+        state->unsent = from->length;
+        atomic_fetch_add(&ticket->service->buffered, state->unsent);
+    }
+    double allowed = ticket->service->config->timeout_ms + (double)ticket->sent / SLOWEST;
+    watch_set(&state->http->watch, state->peer, PEER_SENDING, clock_ms() + allowed, NULL);
     enum MHD_Result result =
         MHD_queue_response(state->connection, (unsigned)ticket->status, response);
     MHD_destroy_response(response);
@@ -234,7 +241,7 @@ static enum MHD_Result resumed(struct request_state *state)
 {
     struct ticket *ticket = state->ticket;
     no_longer_suspended(state);
-    watch_set(&state->http->watch, state->peer, PEER_SENDING, 0, NULL);
+    watch_set(&state->http->watch, state->peer, PEER_UNWATCHED, 0, NULL);
     if (ticket->exchange.response.status == 0)
         ticket_settle(ticket);
     if (ticket->outcome == OUTCOME_GONE) {
@@ -304,6 +311,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (!state)
         return;
     *request = NULL;
+    atomic_fetch_sub(&http->service->buffered, state->unsent);
     no_longer_suspended(state); /* the client left before it was resumed */
     if (state->ticket->stage != TICKET_HEADERS) {
         bool reached = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;

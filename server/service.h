@@ -20,7 +20,7 @@ struct service {
     struct api api;
     struct queue queue;
     struct worker *workers; /* config->workers of them */
-    atomic_size_t buffered; /* bytes of request bodies in memory */
+    atomic_size_t buffered; /* bytes of requests' and answers' bodies in memory */
     atomic_int in_flight;   /* requests under way */
     struct metrics metrics;
     double started_ms;

@@ -46,7 +46,7 @@ void ticket_fail(struct ticket *ticket, const struct problem *problem)
     problem_answer(&ticket->exchange.response, problem, ticket->id);
 }
 
-/* Bodies of all requests together are limited: what is announced must still fit. */
+/* Bodies of all requests and answers together are limited: what is announced must still fit. */
 static bool memory_is_short(const struct ticket *ticket, size_t more)
 {
     size_t limit = ticket->service->api.limits.max_buffered;
@@ -60,8 +60,8 @@ static void fail_memory(struct ticket *ticket)
     struct problem problem;
     service_state(ticket->service, &state);
     problem_set(&problem, PROBLEM_QUEUE_FULL,
-                "Other requests' bodies fill the memory set aside for them (--max-buffered). Try "
-                "again in about %d s.",
+                "Other requests and answers fill the memory set aside for them (--max-buffered). "
+                "Try again in about %d s.",
                 state.retry_after);
     problem.retry_after = state.retry_after;
     ticket_fail(ticket, &problem);

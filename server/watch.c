@@ -47,7 +47,7 @@ static void end_lingering(struct watch *watch, int index)
 static void call_off(struct watch *watch, struct peer *peer, enum expiry why)
 {
     void *request = peer->context;
-    peer->phase = PEER_SENDING;
+    peer->phase = PEER_UNWATCHED;
     peer->context = NULL;
     watch->expired(request, why);
 }
@@ -58,7 +58,7 @@ static int collect(struct watch *watch, struct pollfd *set, struct peer **peers,
     int n = 0;
     *next = INFINITY;
     for (struct peer *p = watch->peers; p; p = p->next) {
-        if (p->phase == PEER_SENDING)
+        if (p->phase == PEER_UNWATCHED)
             continue;
         *next = fmin(*next, p->deadline_ms);
         if (p->phase == PEER_WAITING) {
@@ -72,13 +72,13 @@ static int collect(struct watch *watch, struct pollfd *set, struct peer **peers,
 static void check_deadlines(struct watch *watch, double now)
 {
     for (struct peer *p = watch->peers; p; p = p->next) {
-        if (p->phase == PEER_SENDING || p->deadline_ms > now)
+        if (p->phase == PEER_UNWATCHED || p->deadline_ms > now)
             continue;
         if (p->phase == PEER_WAITING) {
             call_off(watch, p, EXPIRED_DEADLINE);
         } else {
             /* The library sees the end of the stream and closes. */
-            p->phase = PEER_SENDING;
+            p->phase = PEER_UNWATCHED;
             shutdown(p->socket, SHUT_RDWR);
         }
     }

@@ -18,7 +18,8 @@ enum peer_phase {
     PEER_IDLE,      /* between requests, or in the middle of headers */
     PEER_RECEIVING, /* a body is coming */
     PEER_WAITING,   /* for a worker */
-    PEER_SENDING,   /* the library's own timeout watches */
+    PEER_SENDING,   /* an answer is on its way */
+    PEER_UNWATCHED, /* nothing to wait for */
 };
 
 enum expiry { EXPIRED_DEADLINE, EXPIRED_GONE };
@@ -27,7 +28,7 @@ struct peer {
     struct peer *next, *previous;
     int socket;
     enum peer_phase phase;
-    double deadline_ms; /* clock_ms(); of idle, receiving and waiting */
+    double deadline_ms; /* clock_ms(); unless unwatched */
     void *context;      /* of the request that waits */
     bool linger;        /* drain after closing */
 };

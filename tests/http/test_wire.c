@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "model/data/image.h"
 #include "tests/http/scene.h"
 #include "tests/unit/run.h"
 
@@ -299,10 +300,51 @@ START_TEST(all_bodies_together_are_limited)
 }
 END_TEST
 
+/* A PNG of noise, so that a picture of it is larger than what sockets hold. */
+static struct bytes noise_png(int side)
+{
+    unsigned state = 7;
+    struct bytes png = {NULL, 0};
+    struct error err;
+    uint8_t *pixels = malloc((size_t)side * (size_t)side);
+    ck_assert_ptr_nonnull(pixels);
+    for (int i = 0; i < side * side; i++)
+        pixels[i] = (uint8_t)random_next(&state);
+    ck_assert_int_eq(image_write_png(&png.data, &png.length, pixels, side, side, 1, &err), 0);
+    free(pixels);
+    return png;
+}
+
+START_TEST(an_answer_that_is_not_taken)
+{
+    enum { LIMIT = 6 << 20 };
+    setup(WORDS("--max-body", "6M", "--max-buffered", "6M", "--timeout", "2s"), NULL);
+    struct bytes noise = noise_png(2200);
+    ck_assert_uint_lt(noise.length, LIMIT);
+    char head[256];
+    int fd = raw_open(&service), small = 2048;
+    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    snprintf(head, sizeof head,
+             "POST /v1/predict HTTP/1.1\r\nHost: x\r\nAccept: image/png\r\nX-Request-Id: slow\r\n"
+             "Content-Length: %zu\r\n\r\n",
+             noise.length);
+    raw_text(fd, head);
+    raw_send(fd, noise.data, noise.length);
+    char *text = raw_read(fd, "HTTP/1.1 200");
+    free(text);
+    check(predict(NULL), 429, "--max-buffered"); /* it counts */
+    drip(fd, "x");                               /* reads 256 bytes at a time */
+    process_expect_log(&service, "\"request_id\":\"slow\"", 1);
+    check(predict(NULL), 200, "burden");
+    free(noise.data);
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
     RUN("wire", half_a_body_then_silence_or_goodbye, slow_headers_and_slow_bodies_are_cut_off,
         floods_of_headers, framing_that_can_be_read_in_two_ways, bodies_in_chunks,
         bodies_that_are_announced, a_refusal_is_read_though_the_client_goes_on_sending,
-        one_connection_many_requests, all_bodies_together_are_limited);
+        one_connection_many_requests, all_bodies_together_are_limited, an_answer_that_is_not_taken);
 }
