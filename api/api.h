@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/keys.h"
 #include "api/message.h"
 #include "api/predict.h"
 #include "api/problem.h"
@@ -38,6 +39,10 @@ struct api_source {
 struct api {
     const char *prefix; /* "" or "/ct": begins with a slash, does not end in one */
     bool ui;            /* serve the viewer */
+    bool keyed_metrics; /* /metrics takes a key, too */
+    bool trust_proxy;   /* X-Forwarded-Prefix is believed */
+    struct keys keys;   /* owned by whoever filled it */
+    const char *cors_origins;
     const struct asset *assets;
     size_t assets_count;
     struct api_limits limits;
@@ -70,8 +75,11 @@ enum api_next api_begin(struct exchange *exchange, const struct api *api,
                         const struct api_state *state, const struct request *request,
                         const struct request_body *body);
 
-/* Adds what every response carries: X-Request-Id, and the headers that fence it off. */
-void api_finish(struct response *response, const char *request_id);
+/*
+ * Adds what every response carries: X-Request-Id, the headers that fence it off, and those for
+ * pages of other origins.
+ */
+void api_finish(struct response *response, const struct api *api, const struct request *request);
 
 /* The problem of a body that grew past its limit. */
 int api_too_large(struct problem *problem, const struct api_limits *limits);

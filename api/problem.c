@@ -18,6 +18,7 @@ static const struct row rows[PROBLEM_KINDS] = {
     [PROBLEM_BAD_OPTION] = {400, "bad_option", "Bad Request"},
     [PROBLEM_EMPTY_BODY] = {400, "empty_body", "Bad Request"},
     [PROBLEM_BAD_MULTIPART] = {400, "bad_multipart", "Bad Request"},
+    [PROBLEM_UNAUTHORIZED] = {401, "unauthorized", "Unauthorized"},
     [PROBLEM_NOT_FOUND] = {404, "not_found", "Not Found"},
     [PROBLEM_METHOD_NOT_ALLOWED] = {405, "method_not_allowed", "Method Not Allowed"},
     [PROBLEM_NOT_ACCEPTABLE] = {406, "not_acceptable", "Not Acceptable"},
@@ -97,6 +98,8 @@ void problem_answer(struct response *response, const struct problem *problem,
     response_give(response, row->status, "application/problem+json", (uint8_t *)text, length);
     response->code = row->code;
     response_header(response, "Cache-Control", "no-store");
+    if (problem->kind == PROBLEM_UNAUTHORIZED)
+        response_header(response, "WWW-Authenticate", "Bearer realm=\"oneshot\"");
     if (problem->allow)
         response_header(response, "Allow", "%s", problem->allow);
     if (problem->retry_after > 0)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/cors.h"
 #include "api/json.h"
 #include "api/media.h"
 #include "api/target.h"
@@ -30,24 +31,27 @@ static answer_function answer_predict, answer_info, answer_status, answer_live, 
 #define READS "GET, HEAD, OPTIONS"
 #define WRITES "POST, PUT, OPTIONS" /* PUT: what curl -T sends */
 
+/* Who may ask, where there are keys. */
+enum access { KEYED, OPEN, METRICS_KEY };
+
 static const struct route {
     const char *path; /* also the template in logs */
     unsigned methods;
     const char *allow;
-    bool of_viewer; /* gone with --ui off */
+    enum access access;
     answer_function *answer;
 } routes[] = {
-    {"/v1/predict", POST | PUT, WRITES, false, answer_predict},
-    {"/v1/info", GET | HEAD, READS, false, answer_info},
-    {"/v1/status", GET | HEAD, READS, false, answer_status},
-    {"/livez", GET | HEAD, READS, false, answer_live},
-    {"/readyz", GET | HEAD, READS, false, answer_ready},
-    {"/metrics", GET | HEAD, READS, false, answer_metrics},
-    {"/openapi.yaml", GET | HEAD, READS, false, answer_asset},
+    {"/v1/predict", POST | PUT, WRITES, KEYED, answer_predict},
+    {"/v1/info", GET | HEAD, READS, KEYED, answer_info},
+    {"/v1/status", GET | HEAD, READS, KEYED, answer_status},
+    {"/livez", GET | HEAD, READS, OPEN, answer_live},
+    {"/readyz", GET | HEAD, READS, OPEN, answer_ready},
+    {"/metrics", GET | HEAD, READS, METRICS_KEY, answer_metrics},
+    {"/openapi.yaml", GET | HEAD, READS, OPEN, answer_asset},
 };
 
-/* Every other asset, "/" being "/index.html". */
-static const struct route asset_route = {"/{asset}", GET | HEAD, READS, true, answer_asset};
+/* Every other asset, "/" being "/index.html"; gone with --ui off. */
+static const struct route asset_route = {"/{asset}", GET | HEAD, READS, OPEN, answer_asset};
 
 static const struct {
     const char *name;
@@ -371,7 +375,7 @@ static const struct route *find_route(const struct api *api, const char *path)
 {
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
         if (strcmp(routes[i].path, path) == 0)
-            return routes[i].of_viewer && !api->ui ? NULL : &routes[i];
+            return &routes[i];
     return api->ui && find_asset(api, path) ? &asset_route : NULL;
 }
 
@@ -392,6 +396,27 @@ static enum api_next give_options(struct call *call, const struct route *route)
     return API_ANSWERED;
 }
 
+/* The path that a proxy took away before it passed the request on; "" where there is none. */
+static const char *forwarded_prefix(const struct request *request)
+{
+    const char *prefix = request_header(request, "X-Forwarded-Prefix");
+    return prefix && api_prefix_valid(prefix) ? prefix : "";
+}
+
+/* 0 where the request may be answered. */
+static int check_key(const struct call *call, const struct route *route, struct problem *problem)
+{
+    const struct keys *keys = &call->api->keys;
+    bool open =
+        route->access == OPEN || (route->access == METRICS_KEY && !call->api->keyed_metrics);
+    const char *header = request_header(call->request, "Authorization");
+    if (open || keys->count == 0 || keys_match(keys, header))
+        return 0;
+    return problem_set(problem, PROBLEM_UNAUTHORIZED,
+                       header ? "This key is not one of the service's (--api-key-file)."
+                              : "Send a key of this service: Authorization: Bearer KEY.");
+}
+
 enum api_next api_begin(struct exchange *exchange, const struct api *api,
                         const struct api_state *state, const struct request *request,
                         const struct request_body *body)
@@ -410,7 +435,8 @@ enum api_next api_begin(struct exchange *exchange, const struct api *api,
     call.path = path + prefix;
     if (*call.path == 0 && prefix && api->ui) {
         give_nothing(&call, 308);
-        response_header(&exchange->response, "Location", "%s/", api->prefix);
+        response_header(&exchange->response, "Location", "%s%s/",
+                        api->trust_proxy ? forwarded_prefix(request) : "", api->prefix);
         return API_ANSWERED;
     }
     const struct route *route = find_route(api, call.path);
@@ -420,16 +446,18 @@ enum api_next api_begin(struct exchange *exchange, const struct api *api,
     enum method method = method_of(request->method);
     if (method == OPTIONS)
         return give_options(&call, route);
+    struct problem problem;
+    if (check_key(&call, route, &problem) != 0)
+        return fail(&call, &problem);
     if (method & route->methods)
         return route->answer(&call);
-    struct problem problem;
     problem_set(&problem, PROBLEM_METHOD_NOT_ALLOWED, "%.16s is not for %s; %s are.",
                 request->method, route->path, route->allow);
     problem.allow = route->allow;
     return fail(&call, &problem);
 }
 
-void api_finish(struct response *response, const char *request_id)
+void api_finish(struct response *response, const struct api *api, const struct request *request)
 {
     /* Answers are data: whoever opens one as a page gets no scripts, no frames, no referrer. */
     static const char *const fence[][2] = {
@@ -439,7 +467,11 @@ void api_finish(struct response *response, const char *request_id)
         {"Referrer-Policy", "no-referrer"},
         {"Cross-Origin-Resource-Policy", "same-origin"},
     };
-    response_header(response, "X-Request-Id", "%s", request_id);
+    bool preflight = strcmp(request->method, "OPTIONS") == 0 &&
+                     request_header(request, "Access-Control-Request-Method");
+    response_header(response, "X-Request-Id", "%s", request->id);
+    cors_answer(response, api->cors_origins, request_header(request, "Origin"),
+                preflight ? response_find(response, "Allow") : NULL);
     for (size_t i = 0; i < sizeof fence / sizeof *fence; i++)
         if (!response_find(response, fence[i][0]))
             response_header(response, fence[i][0], "%s", fence[i][1]);

@@ -26,11 +26,15 @@ static const struct flag table[] = {
 };
 
 static const struct flags flags = {
-    table, sizeof table / sizeof *table, "oneshot convert [FLAG]... CHECKPOINT OUTPUT",
-    "Turns a checkpoint written by torch.save (zip or legacy) into a safetensors weight file.\n"
-    "The state dict may be what was saved, or lie in it as model_weights, state_dict, model or\n"
-    "model_state_dict. The file is read as data: nothing that it names is ever run.",
-    false};
+    .table = table,
+    .count = sizeof table / sizeof *table,
+    .usage = "oneshot convert [FLAG]... CHECKPOINT OUTPUT",
+    .about =
+        "Turns a checkpoint written by torch.save (zip or legacy) into a safetensors weight file.\n"
+        "The state dict may be what was saved, or lie in it as model_weights, state_dict, model\n"
+        "or model_state_dict. The file is read as data: nothing that it names is ever run.",
+    .environment = false,
+};
 
 static void print_dropped(const struct dropped *dropped)
 {

@@ -19,10 +19,14 @@ static const struct flag table[] = {
 };
 
 static const struct flags flags = {
-    table, sizeof table / sizeof *table, "oneshot healthcheck [FLAG]... [URL]",
-    "Asks URL (http://127.0.0.1:8080/readyz; a URL without a path gets /readyz). Exits with 0\n"
-    "where the answer is 200, else with 1.",
-    false};
+    .table = table,
+    .count = sizeof table / sizeof *table,
+    .usage = "oneshot healthcheck [FLAG]... [URL]",
+    .about =
+        "Asks URL (http://127.0.0.1:8080/readyz; a URL without a path gets /readyz). Exits with 0\n"
+        "where the answer is 200, else with 1.",
+    .environment = false,
+};
 
 /* Adds /readyz where the URL ends with the host. */
 static int full_url(char *out, size_t size, const char *url)

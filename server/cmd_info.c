@@ -21,13 +21,21 @@ static const struct flag table[] = {
 };
 
 static const struct flags info_flags = {
-    table, sizeof table / sizeof *table, "oneshot info [FLAG]...",
-    "Prints what the service would say of this model at /v1/info.", true};
+    .table = table,
+    .count = sizeof table / sizeof *table,
+    .usage = "oneshot info [FLAG]...",
+    .about = "Prints what the service would say of this model at /v1/info.",
+    .environment = true,
+};
 
 static const struct flags selftest_flags = {
-    table, sizeof table / sizeof *table, "oneshot selftest [FLAG]...",
-    "Predicts a synthetic slice twice; every output must be finite, in range and the same twice.",
-    true};
+    .table = table,
+    .count = sizeof table / sizeof *table,
+    .usage = "oneshot selftest [FLAG]...",
+    .about = "Predicts a synthetic slice twice; every output must be finite, in range and the same "
+             "twice.",
+    .environment = true,
+};
 
 static int print_info(struct local *local, struct error *err)
 {
@@ -37,7 +45,9 @@ static int print_info(struct local *local, struct error *err)
     char *text = NULL, *none[] = {NULL, NULL};
     size_t length;
     bool help;
-    if (config_read(&defaults, 1, none, &help, err) != 0)
+    int rc = config_read(&defaults, 1, none, &help, err);
+    config_free(&defaults);
+    if (rc != 0)
         return -1;
     limits.max_body = defaults.max_body;
     limits.max_buffered = defaults.max_buffered;

@@ -38,11 +38,16 @@ static const struct flag table[] = {
 };
 
 static const struct flags flags = {
-    table, sizeof table / sizeof *table, "oneshot request [FLAG]... URL FILE...",
-    "Sends each file to URL/v1/predict and prints the answers, one line each. Waits as long as\n"
-    "the service asks (Retry-After) before a retry. Exits with 0 when all went well, 1 when an\n"
-    "answer was an error, 3 when the service could not be reached or stayed busy.",
-    false};
+    .table = table,
+    .count = sizeof table / sizeof *table,
+    .usage = "oneshot request [FLAG]... URL FILE...",
+    .about = "Sends each file to URL/v1/predict and prints the answers, one line each. Waits as "
+             "long as\n"
+             "the service asks (Retry-After) before a retry. Exits with 0 when all went well, 1 "
+             "when an\n"
+             "answer was an error, 3 when the service could not be reached or stayed busy.",
+    .environment = false,
+};
 
 static void pause_seconds(int seconds)
 {

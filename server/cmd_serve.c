@@ -86,7 +86,8 @@ static int serve(const struct config *config, struct error *err)
     bool initialised = false, bound = false;
     TRY(open_signals(&signals, err));
     TRY(*config->unix_socket ? listen_unix(&listener, address, config->unix_socket, err)
-                             : listen_tcp(&listener, address, config->host, config->port, err));
+                             : listen_tcp(&listener, address, *config->tls_cert ? "https" : "http",
+                                          config->host, config->port, err));
     bound = true;
     TRY(service_init(&service, config, err));
     initialised = true;
@@ -126,20 +127,21 @@ int cmd_serve(int argc, char **argv)
     struct config config;
     struct error err;
     bool help;
+    int status = 0;
     if (config_read(&config, argc, argv, &help, &err) != 0) {
         fprintf(stderr, "oneshot serve: %s\n", err.text);
-        return 2;
+        status = 2;
+    } else if (!help) {
+        if (config_share_cores(&config, config_cores()))
+            fprintf(stderr,
+                    "oneshot serve: %d workers with %d threads each fit on this machine's %d "
+                    "cores; going on with these\n",
+                    config.workers, config.threads, config_cores());
+        if (serve(&config, &err) != 0) {
+            fprintf(stderr, "oneshot serve: %s\n", err.text);
+            status = 1;
+        }
     }
-    if (help)
-        return 0;
-    if (config_share_cores(&config, config_cores()))
-        fprintf(stderr,
-                "oneshot serve: %d workers with %d threads each fit on this machine's %d "
-                "cores; going on with these\n",
-                config.workers, config.threads, config_cores());
-    if (serve(&config, &err) != 0) {
-        fprintf(stderr, "oneshot serve: %s\n", err.text);
-        return 1;
-    }
-    return 0;
+    config_free(&config);
+    return status;
 }

@@ -1,15 +1,19 @@
 #include "server/config.h"
 
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/api.h"
+#include "api/cors.h"
 #include "server/cgroup.h"
 #include "server/log.h"
 
 static const char *const log_formats[] = {"json", "text", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const on_off[] = {"on", "off", NULL};
+static const char *const off_on[] = {"off", "on", NULL};
+static const char *const metrics[] = {"on", "key", "off", NULL};
 
 #define FIELD(name) offsetof(struct config, name)
 
@@ -42,6 +46,15 @@ static const struct flag table[] = {
      "pixels of one slice"},
     {"max-connections", 0, FLAG_INT, FIELD(max_connections), "256", 4, 100000, NULL, "N",
      "open connections"},
+    {"api-key-file", 0, FLAG_TEXT, FIELD(api_key_file), "", 0, 0, NULL, "FILE",
+     "take requests only with one of these bearer keys, one per line, plain or sha256:HEX"},
+    {"cors-origins", 0, FLAG_TEXT, FIELD(cors_origins), "", 0, 0, NULL, "LIST",
+     "origins whose pages may read answers, with commas between; * for all"},
+    {"tls-cert", 0, FLAG_TEXT, FIELD(tls_cert), "", 0, 0, NULL, "FILE",
+     "certificate chain in PEM: speak HTTPS"},
+    {"tls-key", 0, FLAG_TEXT, FIELD(tls_key), "", 0, 0, NULL, "FILE", "its private key in PEM"},
+    {"trust-proxy", 0, FLAG_CHOICE, FIELD(trust_proxy), "off", 0, 0, off_on, "on|off",
+     "redirect below the X-Forwarded-Prefix that a proxy in front sends"},
     {"drain-delay", 0, FLAG_DURATION, FIELD(drain_delay_ms), "0s", 0, 3600000, NULL, "TIME",
      "after SIGTERM, keep serving this long while /readyz says 503"},
     {"drain-timeout", 0, FLAG_DURATION, FIELD(drain_timeout_ms), "30s", 0, 3600000, NULL, "TIME",
@@ -50,9 +63,11 @@ static const struct flag table[] = {
      "json or text"},
     {"log-level", 0, FLAG_CHOICE, FIELD(log_level), "info", 0, 0, log_levels, "LEVEL",
      "debug, info, warn or error"},
-    {"metrics", 0, FLAG_CHOICE, FIELD(metrics), "on", 0, 0, on_off, "on|off",
-     "answer /metrics, for Prometheus"},
+    {"metrics", 0, FLAG_CHOICE, FIELD(metrics), "on", 0, 0, metrics, "on|key|off",
+     "/metrics for Prometheus: for everybody, with an API key only, or not at all"},
     {"ui", 0, FLAG_CHOICE, FIELD(ui), "on", 0, 0, on_off, "on|off", "serve the viewer at /"},
+    {"config", 'c', FLAG_TEXT, FIELD(file), "", 0, 0, NULL, "FILE",
+     "read flags from this file first, as lines NAME = VALUE"},
 };
 
 const struct flags serve_flags = {
@@ -61,6 +76,8 @@ const struct flags serve_flags = {
     .usage = "oneshot serve [FLAG]...",
     .about = "Serves predictions over HTTP until SIGTERM or SIGINT. The log goes to stderr.",
     .environment = true,
+    .file = "config",
+    .file_text = FIELD(file_text),
 };
 
 int config_read(struct config *config, int argc, char **argv, bool *help, struct error *err)
@@ -78,7 +95,20 @@ int config_read(struct config *config, int argc, char **argv, bool *help, struct
                          config->api_prefix);
     if (config->max_buffered < config->max_body)
         return error_set(err, ERR_ARGUMENT, "--max-buffered must not be below --max-body");
+    if (!*config->tls_cert != !*config->tls_key)
+        return error_set(err, ERR_ARGUMENT, "--tls-cert and --tls-key belong together");
+    if (!cors_valid(config->cors_origins))
+        return error_set(err, ERR_ARGUMENT,
+                         "--cors-origins takes origins such as https://viewer.example, with commas "
+                         "between and without a path, not \"%.80s\"",
+                         config->cors_origins);
     return 0;
+}
+
+void config_free(struct config *config)
+{
+    free(config->file_text);
+    config->file_text = NULL;
 }
 
 /* ---- cores ---- */

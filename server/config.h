@@ -7,6 +7,8 @@
 
 #include "server/flags.h"
 
+enum config_metrics { METRICS_ON, METRICS_KEYED, METRICS_OFF };
+
 struct config {
     const char *host;
     int port;                /* 0: any free one */
@@ -19,16 +21,23 @@ struct config {
     size_t max_body, max_buffered, max_pixels;
     int max_connections;
     int drain_delay_ms, drain_timeout_ms;
-    int log_format; /* enum log_format */
-    int log_level;  /* enum log_level */
-    int metrics;    /* 0 on, 1 off */
-    int ui;         /* 0 on, 1 off */
+    const char *api_key_file;       /* "": everybody may ask */
+    const char *cors_origins;       /* "": none, "*": all */
+    const char *tls_cert, *tls_key; /* both or none */
+    int trust_proxy;                /* 0 off, 1 on */
+    int log_format;                 /* enum log_format */
+    int log_level;                  /* enum log_level */
+    int metrics;                    /* enum config_metrics */
+    int ui;                         /* 0 on, 1 off */
+    const char *file;               /* configuration file; "" */
+    char *file_text;                /* owned: texts above may point into it */
 };
 
 extern const struct flags serve_flags;
 
-/* Flags, environment, and what must fit together. ERR_ARGUMENT. */
+/* Flags, environment, file, and what must fit together. ERR_ARGUMENT, ERR_IO. To be freed. */
 int config_read(struct config *config, int argc, char **argv, bool *help, struct error *err);
+void config_free(struct config *config);
 
 /*
  * Cores this process may use: the smaller of its CPU affinity and its cgroup's quota (rounded up),

@@ -7,7 +7,9 @@
 
 #include "model/base/error.h"
 
-/* Reads a file ("-": standard input) of at most `maximum` bytes; malloc'ed. ERR_IO, ERR_TOO_LARGE.
+/*
+ * Reads a file ("-": standard input) of at most `maximum` bytes; malloc'ed, and a zero byte follows
+ * them. ERR_IO, ERR_TOO_LARGE.
  */
 int file_read(uint8_t **out, size_t *length, const char *path, size_t maximum, struct error *err);
 

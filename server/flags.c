@@ -6,7 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VARIABLE_SIZE = 64 };
+#include "server/file.h"
+
+enum {
+    VARIABLE_SIZE = 64,
+    MOST_FLAGS = 64,      /* in a table that may come from a file */
+    LARGEST_FILE = 65536, /* bytes */
+};
 
 static void variable_name(char out[VARIABLE_SIZE], const struct flag *flag)
 {
@@ -129,7 +135,7 @@ static int set_flag(const struct flag *flag, void *fields, const char *label, co
     }
 }
 
-static int set_defaults(const struct flags *flags, void *fields, struct error *err)
+static int set_fallbacks(const struct flags *flags, void *fields, struct error *err)
 {
     for (size_t i = 0; i < flags->count; i++) {
         const struct flag *flag = &flags->table[i];
@@ -137,10 +143,25 @@ static int set_defaults(const struct flags *flags, void *fields, struct error *e
             (*flag->fallback || flag->kind == FLAG_TEXT) &&
             set_flag(flag, fields, flag->name, flag->fallback, err) != 0)
             return -1;
+    }
+    return 0;
+}
+
+/* What the environment says of a flag; NULL: nothing. `name` becomes the variable's. */
+static const char *variable(char name[VARIABLE_SIZE], const struct flags *flags,
+                            const struct flag *flag)
+{
+    variable_name(name, flag);
+    const char *value = flags->environment && flag->kind != FLAG_SWITCH ? getenv(name) : NULL;
+    return value && *value ? value : NULL;
+}
+
+static int set_variables(const struct flags *flags, void *fields, struct error *err)
+{
+    for (size_t i = 0; i < flags->count; i++) {
         char name[VARIABLE_SIZE];
-        variable_name(name, flag);
-        const char *value = flags->environment && flag->kind != FLAG_SWITCH ? getenv(name) : NULL;
-        if (value && *value && set_flag(flag, fields, name, value, err) != 0)
+        const char *value = variable(name, flags, &flags->table[i]);
+        if (value && set_flag(&flags->table[i], fields, name, value, err) != 0)
             return -1;
     }
     return 0;
@@ -165,6 +186,90 @@ static const struct flag *find_letter(const struct flags *flags, char letter)
     return NULL;
 }
 
+/* ---- the file ---- */
+
+/* The file's name from the command line, else from the environment; NULL: none. */
+static const char *file_path(const struct flags *flags, int argc, char **argv)
+{
+    char name[VARIABLE_SIZE];
+    const struct flag *flag = find_long(flags, flags->file, strlen(flags->file));
+    const char *path = variable(name, flags, flag);
+    size_t length = strlen(flags->file);
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strncmp(argv[i], "--", 2) != 0 || strncmp(argv[i] + 2, flags->file, length) != 0)
+            continue;
+        const char *rest = argv[i] + 2 + length;
+        if (*rest == '=')
+            path = rest + 1;
+        else if (*rest == 0 && i + 1 < argc)
+            path = argv[i + 1];
+    }
+    return path && *path ? path : NULL;
+}
+
+/* Cuts the spaces around a text. */
+static char *trim(char *text)
+{
+    size_t length = strlen(text);
+    while (length > 0 && isspace((unsigned char)text[length - 1]))
+        text[--length] = 0;
+    return text + strspn(text, " \t");
+}
+
+static int set_line(const struct flags *flags, void *fields, char *line, bool *seen,
+                    const char *place, struct error *err)
+{
+    char label[ERROR_TEXT_SIZE / 2];
+    char *equals = strchr(line, '=');
+    if (!equals)
+        return error_set(err, ERR_ARGUMENT, "%s: a line is NAME = VALUE, not \"%.80s\"", place,
+                         line);
+    *equals = 0;
+    const char *name = trim(line);
+    const struct flag *flag = find_long(flags, name, strlen(name));
+    if (!flag || flag->kind == FLAG_SWITCH || strcmp(name, flags->file) == 0)
+        return error_set(err, ERR_ARGUMENT, "%s: there is no \"%.80s\"; --help lists the names",
+                         place, name);
+    if (seen[flag - flags->table])
+        return error_set(err, ERR_ARGUMENT, "%s: %s is there more than once", place, name);
+    seen[flag - flags->table] = true;
+    snprintf(label, sizeof label, "%s: %s", place, name);
+    return set_flag(flag, fields, label, trim(equals + 1), err);
+}
+
+static int set_lines(const struct flags *flags, void *fields, char *text, const char *path,
+                     struct error *err)
+{
+    bool seen[MOST_FLAGS] = {false};
+    char place[300];
+    int rc = 0;
+    for (int number = 1; rc == 0 && text; number++) {
+        char *line = trim(strsep(&text, "\n"));
+        snprintf(place, sizeof place, "%.255s:%d", path, number);
+        if (*line && *line != '#')
+            rc = set_line(flags, fields, line, seen, place, err);
+    }
+    return rc;
+}
+
+static int set_from_file(const struct flags *flags, void *fields, const char *path,
+                         struct error *err)
+{
+    uint8_t *bytes;
+    size_t length;
+    if (flags->count > MOST_FLAGS)
+        return error_set(err, ERR_INTERNAL, "more flags than a file can have");
+    if (file_read(&bytes, &length, path, LARGEST_FILE, err) != 0)
+        return -1;
+    char *text = (char *)bytes;
+    *(char **)(void *)((char *)fields + flags->file_text) = text;
+    if (strlen(text) != length)
+        return error_set(err, ERR_ARGUMENT, "%.255s is not text: it has a zero byte", path);
+    return set_lines(flags, fields, text, path, err);
+}
+
+/* ---- all of them ---- */
+
 static bool asks_for_help(const struct flags *flags, const char *argument)
 {
     bool markdown = strcmp(argument, "--help=markdown") == 0;
@@ -179,7 +284,10 @@ int flags_parse(const struct flags *flags, void *fields, int argc, char **argv, 
 {
     *operands = 0;
     *help = false;
-    if (set_defaults(flags, fields, err) != 0)
+    const char *path = flags->file ? file_path(flags, argc, argv) : NULL;
+    if (set_fallbacks(flags, fields, err) != 0 ||
+        (path && set_from_file(flags, fields, path, err) != 0) ||
+        set_variables(flags, fields, err) != 0)
         return -1;
     bool only_operands = false;
     for (int i = 1; i < argc; i++) {

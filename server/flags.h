@@ -1,7 +1,8 @@
 /*
- * Flags and their environment variables from one table, which also checks ranges and writes the
- * help. A command has a table over its own struct; the command line wins over the environment, the
- * environment over the default. Errors are ERR_ARGUMENT texts for a person at a terminal.
+ * Flags, their environment variables and their keys in a configuration file from one table, which
+ * also checks ranges and writes the help. A command has a table over its own struct; the command
+ * line wins over the environment, the environment over the file, the file over the default. Errors
+ * are ERR_ARGUMENT texts for a person at a terminal.
  */
 #ifndef ONESHOT_SERVER_FLAGS_H
 #define ONESHOT_SERVER_FLAGS_H
@@ -13,7 +14,7 @@
 #include "model/base/error.h"
 
 enum flag_kind {
-    FLAG_TEXT,     /* const char *, pointing into argv or the environment */
+    FLAG_TEXT,     /* const char *, pointing into argv, the environment or the file's text */
     FLAG_INT,      /* int */
     FLAG_NUMBER,   /* float */
     FLAG_BYTES,    /* size_t; 32M, 64K, 1G (powers of 1024) */
@@ -40,12 +41,16 @@ struct flags {
     const char *usage; /* "oneshot serve [FLAG]..." */
     const char *about; /* a paragraph; may be NULL */
     bool environment;  /* flags may be set by ONESHOT_* */
+    const char *file;  /* name of the flag that names a configuration file; NULL: there is none */
+    size_t file_text;  /* offset of a char * that keeps the file's text, for the caller to free */
 };
 
 /*
- * Fills `fields`. Arguments that are no flags are moved to the front of argv (from argv[1] on) in
- * their order, their number is *operands; everything after "--" is one. *help is set where --help
- * was asked for (and printed); then nothing else is meaningful.
+ * Fills `fields`. A configuration file has lines "name = value", a name being a flag without its
+ * dashes; empty lines and lines that begin with '#' are left out. Arguments that are no flags are
+ * moved to the front of argv (from argv[1] on) in their order, their number is *operands;
+ * everything after "--" is one. *help is set where --help was asked for (and printed); then nothing
+ * else is meaningful.
  */
 int flags_parse(const struct flags *flags, void *fields, int argc, char **argv, int *operands,
                 bool *help, struct error *err);

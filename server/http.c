@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "server/file.h"
 #include "server/ticket.h"
 #include "server/watch.h"
 
@@ -15,6 +16,7 @@ enum {
     DISCARD = 64 * 1024,           /* bodies up to this are read to their end before a refusal */
     SLOWEST = 1000,                /* bytes a client takes of an answer, per ms after --timeout */
     CONNECTION_MEMORY = 64 * 1024, /* of the library, per connection: headers and read buffer */
+    LARGEST_PEM = 256 * 1024,      /* bytes of a certificate or key file */
 };
 
 struct http {
@@ -22,7 +24,8 @@ struct http {
     struct MHD_Daemon *daemon;
     struct watch watch;
     int listener;
-    atomic_int suspended; /* connections; the library must not be stopped with any */
+    char *certificate, *key; /* PEM, owned; NULL: no TLS */
+    atomic_int suspended;    /* connections; the library must not be stopped with any */
     atomic_bool closing;
 };
 
@@ -97,7 +100,9 @@ static enum MHD_Result send_response(struct request_state *state)
     struct response *from = &ticket->exchange.response;
     enum MHD_ResponseMemoryMode mode =
         from->borrowed ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE;
-    api_finish(from, ticket->id);
+    struct request request = {ticket->method, ticket->target, header_of, state->connection,
+                              ticket->id};
+    api_finish(from, &state->http->service->api, &request);
     struct MHD_Response *response = MHD_create_response_from_buffer(
         from->length, from->body, from->body ? mode : MHD_RESPMEM_PERSISTENT);
     if (!response)
@@ -357,6 +362,51 @@ static void on_library_log(void *context, const char *format, va_list arguments)
 
 /* ---- start and stop ---- */
 
+static void release(struct http *http)
+{
+    free(http->certificate);
+    if (http->key)
+        explicit_bzero(http->key, strlen(http->key));
+    free(http->key);
+    free(http);
+}
+
+static int read_tls(struct http *http, const struct config *config, struct error *err)
+{
+    size_t length;
+    if (!*config->tls_cert)
+        return 0;
+    if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+        return error_set(err, ERR_UNSUPPORTED, "the HTTP library was built without TLS");
+    if (file_read((uint8_t **)&http->certificate, &length, config->tls_cert, LARGEST_PEM, err) != 0)
+        return error_prefix(err, "--tls-cert");
+    if (file_read((uint8_t **)&http->key, &length, config->tls_key, LARGEST_PEM, err) != 0)
+        return error_prefix(err, "--tls-key");
+    return 0;
+}
+
+/* Starts the library; NULL where it will not. */
+static struct MHD_Daemon *start_daemon(struct http *http, const struct config *config)
+{
+    unsigned timeout = (unsigned)((config->idle_timeout_ms + 999) / 1000);
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    struct MHD_OptionItem tls[] = {
+        {MHD_OPTION_HTTPS_MEM_CERT, 0, http->certificate},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, http->key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (char *)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    return MHD_start_daemon(
+        flags | (http->key ? MHD_USE_TLS : 0), 0, NULL, NULL, on_request, http,
+        MHD_OPTION_EXTERNAL_LOGGER, on_library_log, http, MHD_OPTION_LISTEN_SOCKET, http->listener,
+        MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->max_connections,
+        MHD_OPTION_CONNECTION_TIMEOUT, timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, http,
+        MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, http, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY,
+        http->key ? tls : &tls[3], MHD_OPTION_END);
+}
+
 int http_start(struct http **out, struct service *service, int listener, struct error *err)
 {
     struct http *http = calloc(1, sizeof *http);
@@ -365,24 +415,20 @@ int http_start(struct http **out, struct service *service, int listener, struct 
         return error_set(err, ERR_MEMORY, "no memory for the server");
     http->service = service;
     http->listener = listener;
-    if (watch_start(&http->watch, expired, err) != 0) {
-        free(http);
+    if (read_tls(http, config, err) != 0 || watch_start(&http->watch, expired, err) != 0) {
+        release(http);
         return -1;
     }
-    unsigned timeout = (unsigned)((config->idle_timeout_ms + 999) / 1000);
-    http->daemon = MHD_start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-        on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_library_log, http,
-        MHD_OPTION_LISTEN_SOCKET, listener, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)config->max_connections, MHD_OPTION_CONNECTION_TIMEOUT, timeout,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK,
-        on_request_line, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_END);
+    http->daemon = start_daemon(http, config);
     if (!http->daemon) {
         watch_stop(&http->watch);
-        free(http);
-        return error_set(err, ERR_INTERNAL, "the HTTP library does not start on this socket");
+        error_set(err, http->key ? ERR_BAD_CONFIG : ERR_INTERNAL,
+                  http->key
+                      ? "HTTPS does not start: --tls-cert and --tls-key must be a certificate "
+                        "and its private key in PEM"
+                      : "the HTTP library does not start on this socket");
+        release(http);
+        return -1;
     }
     *out = http;
     return 0;
@@ -416,5 +462,5 @@ void http_stop(struct http *http)
         nanosleep(&(struct timespec){0, 1000000}, NULL);
     MHD_stop_daemon(http->daemon);
     watch_stop(&http->watch);
-    free(http);
+    release(http);
 }

@@ -27,7 +27,7 @@ static int open_address(const struct addrinfo *info)
     return -1;
 }
 
-static void describe(char *address, int fd)
+static void describe(char *address, const char *scheme, int fd)
 {
     struct sockaddr_storage where;
     socklen_t size = sizeof where;
@@ -35,12 +35,12 @@ static void describe(char *address, int fd)
     if (getsockname(fd, (struct sockaddr *)&where, &size) == 0)
         getnameinfo((struct sockaddr *)&where, size, host, sizeof host, port, sizeof port,
                     NI_NUMERICHOST | NI_NUMERICSERV);
-    snprintf(address, LISTEN_ADDRESS_SIZE, strchr(host, ':') ? "http://[%s]:%s" : "http://%s:%s",
-             host, port);
+    snprintf(address, LISTEN_ADDRESS_SIZE, strchr(host, ':') ? "%s://[%s]:%s" : "%s://%s:%s",
+             scheme, host, port);
 }
 
-int listen_tcp(int *out, char address[LISTEN_ADDRESS_SIZE], const char *host, int port,
-               struct error *err)
+int listen_tcp(int *out, char address[LISTEN_ADDRESS_SIZE], const char *scheme, const char *host,
+               int port, struct error *err)
 {
     char service[16];
     struct addrinfo *all = NULL;
@@ -57,7 +57,7 @@ int listen_tcp(int *out, char address[LISTEN_ADDRESS_SIZE], const char *host, in
     if (fd < 0)
         return error_set(err, ERR_IO, "cannot listen on %.100s port %d: %s", host, port,
                          strerror(reason));
-    describe(address, fd);
+    describe(address, scheme, fd);
     *out = fd;
     return 0;
 }

@@ -9,11 +9,11 @@
 enum { LISTEN_ADDRESS_SIZE = 192 };
 
 /*
- * Listens on host and port (0: any free one). `address` says where in the form of a URL. ERR_IO
- * names address and reason.
+ * Listens on host and port (0: any free one). `address` says where in the form of a URL with this
+ * scheme. ERR_IO names address and reason.
  */
-int listen_tcp(int *out, char address[LISTEN_ADDRESS_SIZE], const char *host, int port,
-               struct error *err);
+int listen_tcp(int *out, char address[LISTEN_ADDRESS_SIZE], const char *scheme, const char *host,
+               int port, struct error *err);
 
 /* Listens on a path; a socket left there by a process that is gone is replaced. */
 int listen_unix(int *out, char address[LISTEN_ADDRESS_SIZE], const char *path, struct error *err);

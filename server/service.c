@@ -8,11 +8,12 @@
 #include <unistd.h>
 
 #include "server/assets.h"
+#include "server/file.h"
 
 /* A slice that takes longer than this means that its worker hangs. */
 static const double stuck_ms = 180e3;
 
-enum { MAX_METRICS = 4 << 20 }; /* bytes */
+enum { MAX_METRICS = 4 << 20, LARGEST_KEY_FILE = 1 << 20 }; /* bytes */
 
 /* ---- what the api asks for ---- */
 
@@ -65,6 +66,20 @@ static int open_parts(struct service *service, struct error *err)
     return -1;
 }
 
+static int read_keys(struct keys *keys, const char *path, struct error *err)
+{
+    uint8_t *text;
+    size_t length;
+    if (!*path)
+        return 0;
+    if (file_read(&text, &length, path, LARGEST_KEY_FILE, err) != 0)
+        return error_prefix(err, "--api-key-file");
+    int rc = keys_read(keys, (const char *)text, length, err);
+    explicit_bzero(text, length);
+    free(text);
+    return rc == 0 ? 0 : error_prefix(err, "%.200s", path);
+}
+
 int service_init(struct service *service, const struct config *config, struct error *err)
 {
     memset(service, 0, sizeof *service);
@@ -77,6 +92,9 @@ int service_init(struct service *service, const struct config *config, struct er
     service->api = (struct api){
         .prefix = config->api_prefix,
         .ui = config->ui == 0,
+        .keyed_metrics = config->metrics == METRICS_KEYED,
+        .trust_proxy = config->trust_proxy == 1,
+        .cors_origins = config->cors_origins,
         .assets = assets,
         .assets_count = assets_count,
         .limits =
@@ -91,9 +109,14 @@ int service_init(struct service *service, const struct config *config, struct er
                 .timeout_ms = config->timeout_ms,
                 .max_connections = config->max_connections,
             },
-        .source = {activity, config->metrics == 0 ? write_metrics : NULL, service},
+        .source = {activity, config->metrics != METRICS_OFF ? write_metrics : NULL, service},
     };
-    return open_parts(service, err);
+    if (read_keys(&service->api.keys, config->api_key_file, err) != 0)
+        return -1;
+    if (open_parts(service, err) == 0)
+        return 0;
+    keys_free(&service->api.keys);
+    return -1;
 }
 
 static void fail(struct service *service, const struct error *err)
@@ -225,6 +248,7 @@ void service_free(struct service *service)
     free(service->workers);
     queue_free(&service->queue);
     metrics_free(&service->metrics);
+    keys_free(&service->api.keys);
     pthread_mutex_destroy(&service->lock);
     close(service->event);
 }

@@ -97,9 +97,10 @@ void process_start(struct process *process, const char *const *words,
     spawn(process, first, words, environment);
     process_expect_log(process, "\"event\":\"listening\"", 1);
     char *log = process_log(process);
-    const char *where = strstr(log, "http://127.0.0.1:");
+    const char *where = strstr(log, "://127.0.0.1:");
     if (where)
-        process->port = (int)strtol(where + 17, NULL, 10);
+        process->port = (int)strtol(where + 13, NULL, 10);
+    process->tls = where && where[-1] == 's';
     free(log);
 }
 
@@ -171,7 +172,9 @@ struct answer http(const struct process *process, const char *method, const char
     char url[2048];
     CURL *curl = curl_easy_init();
     ck_assert_ptr_nonnull(curl);
-    snprintf(url, sizeof url, "http://127.0.0.1:%d%s", process->port, path);
+    snprintf(url, sizeof url, "%s://127.0.0.1:%d%s", process->tls ? "https" : "http", process->port,
+             path);
+    curl_easy_setopt(curl, CURLOPT_CAINFO, TEST_CERTIFICATE);
     for (; headers && *headers; headers++)
         list = curl_slist_append(list, *headers);
     curl_easy_setopt(curl, CURLOPT_URL, url);

@@ -12,9 +12,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* A certificate for 127.0.0.1 and localhost, its own authority, and its key; for tests only. */
+#define TEST_CERTIFICATE "tests/http/tls/certificate.pem"
+#define TEST_KEY "tests/http/tls/key.pem"
+
+/* A file with the one key a-key-for-the-tests. */
+#define TEST_KEYS "tests/http/keys"
+
 struct process {
     pid_t pid;
     int log;  /* file in memory with all the process writes */
+    bool tls; /* it speaks HTTPS */
     int port; /* 0: none, it listens on a UNIX socket or has ended */
 };
 

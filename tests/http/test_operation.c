@@ -141,9 +141,202 @@ START_TEST(traces_of_no_valid_form_are_not_logged)
 }
 END_TEST
 
+/* Writes a file in /tmp and gives its path, in memory of the next call's but one. */
+static const char *write_file(const char *text)
+{
+    static char paths[2][64];
+    static int next;
+    char *path = paths[next ^= 1];
+    snprintf(path, sizeof paths[0], "/tmp/oneshot-operation-%d-%d", (int)getpid(), next);
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(text, 1, strlen(text), file), strlen(text));
+    fclose(file);
+    return path;
+}
+
+#define KEY "Authorization: Bearer a-key-for-the-tests"
+
+static struct answer get_with(const char *method, const char *path, const char *const *headers)
+{
+    return http(&service, method, path, headers, NULL, 0);
+}
+
+START_TEST(keys_are_asked_for)
+{
+    setup(WORDS("--api-key-file", TEST_KEYS), NULL);
+    static const char *const open[] = {"/",       "/app.js",         "/openapi.yaml", "/livez",
+                                       "/readyz", "/readyz?verbose", "/metrics"};
+    static const char *const keyed[] = {"/v1/info", "/v1/status", "/v1/predict"};
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
+        check(get(open[i]), 200, "");
+    for (size_t i = 0; i < sizeof keyed / sizeof *keyed; i++) {
+        struct answer answer = get(keyed[i]);
+        ck_assert_ptr_nonnull(strstr(answer_header(&answer, "WWW-Authenticate"), "Bearer"));
+        check(answer, 401, "\"code\":\"unauthorized\"");
+        check(get_with("GET", keyed[i], WORDS("Authorization: Bearer a-key-for-the-test")), 401,
+              "not one of");
+        answer = get_with("GET", keyed[i], WORDS(KEY));
+        ck_assert_int_eq(answer.status, i < 2 ? 200 : 405);
+        answer_free(&answer);
+        answer = get_with("OPTIONS", keyed[i], NULL);
+        ck_assert_int_eq(answer.status, 204);
+        answer_free(&answer);
+    }
+    check(predict(NULL), 401, "Authorization: Bearer KEY");
+    check(predict(WORDS(KEY)), 200, "burden");
+    /* At the headers: the body is never asked for. */
+    int fd = raw_open(&service);
+    raw_text(fd, "POST /v1/predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+                 "Content-Length: 30000000\r\n\r\n");
+    expect_raw(fd, "401");
+    char *log = process_log(&service);
+    ck_assert_ptr_null(strstr(log, "a-key-for"));
+    free(log);
+    teardown();
+    setup(WORDS("--api-key-file", TEST_KEYS, "--metrics", "key"), NULL);
+    check(get("/metrics"), 401, "unauthorized");
+    check(get_with("GET", "/metrics", WORDS(KEY)), 200, "oneshot_ready 1\n");
+    teardown();
+}
+END_TEST
+
+START_TEST(a_file_without_keys_is_no_open_door)
+{
+    struct process run;
+    const char *empty = write_file("# none\n");
+    ck_assert_int_eq(process_run(&run, WORDS("serve", "--port=0", "--api-key-file", empty), NULL),
+                     1);
+    process_expect_log(&run, "there is no key in it", 1);
+    close(run.log);
+    unlink(empty);
+    ck_assert_int_eq(
+        process_run(&run, WORDS("serve", "--port=0", "--api-key-file=/nonexistent"), NULL), 1);
+    process_expect_log(&run, "--api-key-file: /nonexistent", 1);
+    close(run.log);
+}
+END_TEST
+
+START_TEST(pages_of_other_origins)
+{
+    const char *origin = "Origin: https://a.example";
+    setup(NULL, NULL);
+    struct answer answer = get_with("GET", "/v1/info", WORDS(origin));
+    ck_assert_ptr_null(answer_header(&answer, "Access-Control-Allow-Origin"));
+    answer_free(&answer);
+    teardown();
+    setup(
+        WORDS("--cors-origins", "https://a.example,https://b.example", "--api-key-file", TEST_KEYS),
+        NULL);
+    answer = predict(WORDS(origin, KEY));
+    ck_assert_int_eq(answer.status, 200);
+    ck_assert_str_eq(answer_header(&answer, "Access-Control-Allow-Origin"), "https://a.example");
+    ck_assert_str_eq(answer_header(&answer, "Vary"), "Origin");
+    answer_free(&answer);
+    answer = predict(WORDS(origin)); /* an error, too, can be read */
+    ck_assert_int_eq(answer.status, 401);
+    ck_assert_str_eq(answer_header(&answer, "Access-Control-Allow-Origin"), "https://a.example");
+    answer_free(&answer);
+    answer = get_with("OPTIONS", "/v1/predict",
+                      WORDS(origin, "Access-Control-Request-Method: POST",
+                            "Access-Control-Request-Headers: authorization"));
+    ck_assert_int_eq(answer.status, 204);
+    ck_assert_str_eq(answer_header(&answer, "Access-Control-Allow-Methods"), "POST, PUT, OPTIONS");
+    ck_assert_ptr_nonnull(
+        strstr(answer_header(&answer, "Access-Control-Allow-Headers"), "Authorization"));
+    answer_free(&answer);
+    answer = get_with("OPTIONS", "/v1/predict",
+                      WORDS("Origin: https://c.example", "Access-Control-Request-Method: POST"));
+    ck_assert_ptr_null(answer_header(&answer, "Access-Control-Allow-Origin"));
+    ck_assert_ptr_null(answer_header(&answer, "Access-Control-Allow-Methods"));
+    answer_free(&answer);
+    teardown();
+}
+END_TEST
+
+START_TEST(over_tls)
+{
+    setup(WORDS("--tls-cert", TEST_CERTIFICATE, "--tls-key", TEST_KEY, "--workers", "1"),
+          WORDS("FAKE_PREDICT_MS=300"));
+    ck_assert(service.tls);
+    check(get("/readyz"), 200, "ready");
+    check(predict(NULL), 200, "burden");
+    check(predict(WORDS("X-Request-Timeout-Ms: 20")), 504, "deadline_exceeded");
+    struct bytes wide = slice_png(900, 900, 3);
+    check(http(&service, "POST", "/v1/predict?masks=png", NULL, wide.data, wide.length), 200,
+          "png_base64");
+    free(wide.data);
+    /* What is no TLS gets no answer, and does no harm. */
+    int fd = raw_open(&service);
+    raw_text(fd, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+    char *text = raw_read(fd, NULL);
+    ck_assert_ptr_null(strstr(text, "alive"));
+    free(text);
+    close(fd);
+    check(get("/readyz"), 200, "ready");
+    teardown();
+}
+END_TEST
+
+START_TEST(certificates_that_are_none)
+{
+    static const struct {
+        const char *certificate, *key, *says;
+    } cases[] = {
+        {"/nonexistent", TEST_KEY, "--tls-cert: /nonexistent"},
+        {TEST_CERTIFICATE, "/nonexistent", "--tls-key: /nonexistent"},
+        {TEST_KEY, TEST_CERTIFICATE, "HTTPS does not start"},
+        {"openapi.yaml", TEST_KEY, "HTTPS does not start"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct process run;
+        int code = process_run(&run,
+                               WORDS("serve", "--port=0", "--tls-cert", cases[i].certificate,
+                                     "--tls-key", cases[i].key),
+                               NULL);
+        ck_assert_int_eq(code, 1);
+        process_expect_log(&run, cases[i].says, 1);
+        close(run.log);
+    }
+}
+END_TEST
+
+START_TEST(behind_a_proxy_that_takes_a_prefix_away)
+{
+    const char *prefix = "X-Forwarded-Prefix: /radiology";
+    setup(WORDS("--api-prefix", "/ct", "--trust-proxy", "on"), NULL);
+    struct answer answer = get_with("GET", "/ct", WORDS(prefix));
+    ck_assert_int_eq(answer.status, 308);
+    ck_assert_str_eq(answer_header(&answer, "Location"), "/radiology/ct/");
+    answer_free(&answer);
+    answer = get_with("GET", "/ct", WORDS("X-Forwarded-Prefix: //evil.example"));
+    ck_assert_str_eq(answer_header(&answer, "Location"), "/ct/");
+    answer_free(&answer);
+    teardown();
+    setup(WORDS("--api-prefix", "/ct"), NULL); /* nobody said that there is a proxy */
+    answer = get_with("GET", "/ct", WORDS(prefix));
+    ck_assert_str_eq(answer_header(&answer, "Location"), "/ct/");
+    answer_free(&answer);
+    teardown();
+}
+END_TEST
+
+START_TEST(set_up_by_a_file)
+{
+    const char *path = write_file("# how this one is run\napi-prefix = /ct\nui = off\nqueue = 3\n");
+    setup(WORDS("--config", path, "--queue", "9"), NULL);
+    check(get("/ct/v1/info"), 200, "\"queue_capacity\":9");
+    check(get("/ct/"), 404, "not_found");
+    teardown();
+    unlink(path);
+}
+END_TEST
+
 int main(void)
 {
-    RUN("operation", metrics_tell_what_happened, metrics_can_be_switched_off,
-        the_status_tells_what_is_done, every_answer_is_fenced,
+    RUN("operation", keys_are_asked_for, a_file_without_keys_is_no_open_door,
+        pages_of_other_origins, over_tls, certificates_that_are_none,
+        behind_a_proxy_that_takes_a_prefix_away, set_up_by_a_file, metrics_tell_what_happened,
+        metrics_can_be_switched_off, the_status_tells_what_is_done, every_answer_is_fenced,
         traces_of_no_valid_form_are_not_logged);
 }

@@ -62,6 +62,72 @@ START_TEST(the_command_line_wins_over_the_environment)
 }
 END_TEST
 
+/* Writes a configuration file and gives its path. */
+static const char *write_config(const char *text)
+{
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/oneshot-config-%d", (int)getpid());
+    FILE *file = fopen(path, "wb");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(text, 1, strlen(text), file), strlen(text));
+    fclose(file);
+    return path;
+}
+
+START_TEST(the_file_is_below_the_environment)
+{
+    clear();
+    const char *path =
+        write_config("# a comment\n\n port=1111\r\nmax-body = 64K\n"
+                     "\tlog-format\t=\ttext \nhost = ::1\nmodel = a = b # c\nui=off");
+    setenv("ONESHOT_MAX_BODY", "128K", 1);
+    ck_assert_int_eq(READ(W("--ui"), W("on"), W("--config"), (char *)path), 0);
+    ck_assert_int_eq(config.port, 1111);
+    ck_assert_uint_eq(config.max_body, 128u << 10);
+    ck_assert_int_eq(config.log_format, 1);
+    ck_assert_str_eq(config.host, "::1");
+    ck_assert_str_eq(config.model, "a = b # c");
+    ck_assert_int_eq(config.ui, 0);
+    ck_assert_int_eq(config.queue, 64);
+    config_free(&config);
+    setenv("ONESHOT_CONFIG", path, 1);
+    ck_assert_int_eq(READ(W("-p"), W("2222")), 0);
+    ck_assert_int_eq(config.port, 2222);
+    ck_assert_int_eq(config.ui, 1);
+    config_free(&config);
+    unsetenv("ONESHOT_CONFIG");
+    clear();
+    unlink(path);
+}
+END_TEST
+
+START_TEST(files_that_are_refused)
+{
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"port 80", ":1: a line is NAME = VALUE"},
+        {"\n#\nprot = 80", ":3: there is no \"prot\""},
+        {"port = 80\nport = 80", ":2: port is there more than once"},
+        {"port = many", ":1: port takes a whole number"},
+        {"config = x", "there is no \"config\""},
+        {"= x", "there is no \"\""},
+        {"tls-cert = x", "belong together"},
+        {"cors-origins = viewer.example", "https://viewer.example"},
+    };
+    clear();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *path = write_config(cases[i].text);
+        ck_assert_int_ne(READ(W("--config"), (char *)path), 0);
+        ck_assert_msg(strstr(err.text, cases[i].says) != NULL, "%s: %s", cases[i].text, err.text);
+        config_free(&config);
+        unlink(path);
+    }
+    ck_assert_int_ne(READ(W("--config=/nonexistent/config")), 0);
+    ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent/config"));
+}
+END_TEST
+
 START_TEST(forms_of_flags)
 {
     clear();
@@ -136,7 +202,7 @@ START_TEST(operands_come_to_the_front)
          ""},
         {"share", 0, FLAG_NUMBER, offsetof(__typeof__(fields), share), "0.5", 0, 1, NULL, "N", ""},
     };
-    const struct flags flags = {table, 2, "x", NULL, false};
+    const struct flags flags = {.table = table, .count = 2, .usage = "x"};
     char *argv[] = {W("x"),    W("a"), W("-q"), W("b"),  W("--share"),
                     W("0.25"), W("-"), W("--"), W("-c"), NULL};
     int operands;
@@ -195,6 +261,7 @@ END_TEST
 
 int main(void)
 {
-    RUN("config", defaults, the_command_line_wins_over_the_environment, forms_of_flags,
-        refusals_say_why, operands_come_to_the_front, the_help_names_every_flag, cores_are_shared);
+    RUN("config", defaults, the_command_line_wins_over_the_environment,
+        the_file_is_below_the_environment, files_that_are_refused, forms_of_flags, refusals_say_why,
+        operands_come_to_the_front, the_help_names_every_flag, cores_are_shared);
 }
