@@ -15,7 +15,9 @@
 /* Why the service ends. */
 enum ending { END_SIGNAL, END_MODEL };
 
-/* Blocks the signals that end the service, in this and all later threads, and gives them as file.
+/*
+ * Blocks the signals that the service reacts to, in this and all later threads, and gives them as
+ * file. SIGHUP reloads the model, the others end the service.
  */
 static int open_signals(int *out, struct error *err)
 {
@@ -23,11 +25,22 @@ static int open_signals(int *out, struct error *err)
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
     signal(SIGPIPE, SIG_IGN);
     if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 ||
         (*out = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
         return error_set(err, ERR_IO, "signals cannot be watched: %s", strerror(errno));
     return 0;
+}
+
+/* From now on SIGHUP waits for ever. */
+static void forget_reloads(int signals)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    (void)signalfd(signals, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* Waits for a signal up to `ms` (-1: for ever). The signal, or 0. */
@@ -40,15 +53,20 @@ static int wait_signal(int signals, int ms)
     return 0;
 }
 
-static enum ending wait_for_end(const struct service *service, int signals)
+static enum ending wait_for_end(struct service *service, int signals)
 {
+    bool terminal = isatty(STDIN_FILENO);
     for (;;) {
         struct pollfd set[2] = {{signals, POLLIN, 0}, {service->event, POLLIN, 0}};
         if (poll(set, 2, -1) < 0 && errno != EINTR)
             return END_MODEL;
         if (set[1].revents)
             return END_MODEL;
-        if (set[0].revents && wait_signal(signals, 0))
+        int signal = set[0].revents ? wait_signal(signals, 0) : 0;
+        /* A terminal that is closed says SIGHUP, too: a service that was run from it ends. */
+        if (signal == SIGHUP && !(terminal && !isatty(STDIN_FILENO)))
+            service_reload(service);
+        else if (signal)
             return END_SIGNAL;
     }
 }
@@ -64,6 +82,7 @@ static void wait_for_requests(struct http *http, int signals, double until_ms)
 static void drain(struct service *service, struct http *http, int signals)
 {
     const struct config *config = service->config;
+    forget_reloads(signals);
     log_event(&service->log, LOG_INFO, "draining", LOG_NUM("in_flight", http_in_flight(http)),
               LOG_NUM("delay_ms", config->drain_delay_ms));
     service_leave(service, PHASE_DRAINING);

@@ -66,18 +66,41 @@ bool queue_push(struct queue *queue, struct job *job)
     return room;
 }
 
-struct job *queue_take(struct queue *queue)
+enum queue_event queue_wait(struct queue *queue, struct job **job, unsigned *calls)
 {
+    enum queue_event event = QUEUE_ENDED;
     pthread_mutex_lock(&queue->lock);
-    while (!queue->first && !queue->closed)
+    while (!queue->first && !queue->closed && queue->calls == *calls)
         pthread_cond_wait(&queue->filled, &queue->lock);
-    struct job *job = queue->first;
-    if (job) {
-        unlink_job(queue, job);
-        job->state = JOB_RUNNING;
+    *job = NULL;
+    if (queue->calls != *calls) {
+        *calls = queue->calls;
+        event = QUEUE_CALLED;
+    } else if (queue->first) {
+        *job = queue->first;
+        unlink_job(queue, *job);
+        (*job)->state = JOB_RUNNING;
         queue->running++;
+        event = QUEUE_JOB;
     }
     pthread_mutex_unlock(&queue->lock);
+    return event;
+}
+
+void queue_call(struct queue *queue)
+{
+    pthread_mutex_lock(&queue->lock);
+    queue->calls++;
+    pthread_cond_broadcast(&queue->filled);
+    pthread_mutex_unlock(&queue->lock);
+}
+
+struct job *queue_take(struct queue *queue)
+{
+    struct job *job;
+    unsigned calls = 0;
+    while (queue_wait(queue, &job, &calls) == QUEUE_CALLED)
+        continue;
     return job;
 }
 

@@ -45,6 +45,7 @@ struct queue {
     int waiting, running;
     long long slices; /* left of all that wait */
     bool closed;
+    unsigned calls;  /* how often queue_call was called */
     double slice_ms; /* how long a slice takes of late; 0: not known yet */
 };
 
@@ -53,6 +54,18 @@ void queue_free(struct queue *queue); /* must be empty */
 
 /* A new job at the end; false when the queue is full or closed. */
 bool queue_push(struct queue *queue, struct job *job);
+
+enum queue_event {
+    QUEUE_JOB,    /* *job is there */
+    QUEUE_CALLED, /* queue_call was called since the last time */
+    QUEUE_ENDED,  /* closed, and empty */
+};
+
+/* Waits for one of these. *calls is the caller's own count of calls, 0 at first. */
+enum queue_event queue_wait(struct queue *queue, struct job **job, unsigned *calls);
+
+/* Makes every queue_wait return QUEUE_CALLED once. */
+void queue_call(struct queue *queue);
 
 /* Waits for a job and takes it; NULL when the queue is closed and empty. */
 struct job *queue_take(struct queue *queue);

@@ -7,6 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "api/selftest.h"
 #include "server/assets.h"
 #include "server/file.h"
 
@@ -47,7 +48,7 @@ static int open_parts(struct service *service, struct error *err)
     service->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     while (service->workers && opened < workers && worker_init(&service->workers[opened]) == 0)
         opened++;
-    if (opened == workers && service->event >= 0) {
+    if (opened == workers && service->event >= 0 && models_init(&service->models) == 0) {
         if (metrics_init(&service->metrics) == 0) {
             if (pthread_mutex_init(&service->lock, NULL) == 0) {
                 if (queue_init(&service->queue, service->config->queue) == 0)
@@ -56,6 +57,7 @@ static int open_parts(struct service *service, struct error *err)
             }
             metrics_free(&service->metrics);
         }
+        models_free(&service->models);
     }
     error_set(err, ERR_MEMORY, "no memory for workers, locks or an eventfd: %s", strerror(errno));
     while (opened > 0)
@@ -152,34 +154,61 @@ static void worker_opened(void *context, const struct error *err)
                   LOG_MSEC("after_ms", clock_ms() - service->started_ms));
 }
 
-static void *load(void *argument)
+static void worker_moved(void *context, const struct error *err)
 {
-    struct service *service = argument;
+    struct service *service = context;
+    if (err) {
+        log_event(&service->log, LOG_ERROR, "worker_stays", LOG_STR("detail", err->text));
+        metrics_count(&service->metrics, METRIC_RELOADS, "failed", NULL, NULL);
+        return;
+    }
+    pthread_mutex_lock(&service->lock);
+    bool all = ++service->moved == service->config->workers;
+    pthread_mutex_unlock(&service->lock);
+    if (!all)
+        return;
+    const struct model_info *info = models_info(&service->models);
+    metrics_count(&service->metrics, METRIC_RELOADS, "ok", NULL, NULL);
+    log_event(&service->log, LOG_INFO, "reloaded", LOG_STR("name", info->name),
+              LOG_STR("version", info->version), LOG_STR("sha256", info->sha256));
+}
+
+static int load_model(struct model **model, struct service *service, struct error *err)
+{
     const struct config *config = service->config;
     struct model_options options = {config->threads};
-    struct model *model = NULL;
-    struct error err;
-    if (model_load(&model, config->model, &options, &err) != 0) {
-        fail(service, &err);
-        return NULL;
-    }
-    const struct model_info *info = model_info(model);
+    if (model_load(model, config->model, &options, err) != 0)
+        return -1;
+    const struct model_info *info = model_info(*model);
     log_event(&service->log, info->trained ? LOG_INFO : LOG_WARN,
               info->trained ? "model_loaded" : "model_untrained", LOG_STR("name", info->name),
               LOG_STR("version", info->version), LOG_STR("sha256", info->sha256),
               LOG_STR("batch_norm", info->batch_norm), LOG_STR("isa", info->isa),
               LOG_NUM("parameters", info->parameters), LOG_NUM("threads", info->threads));
+    return 0;
+}
+
+static void *load(void *argument)
+{
+    struct service *service = argument;
+    struct model *model = NULL;
+    struct error err;
+    if (load_model(&model, service, &err) != 0 || models_add(&service->models, model, &err) != 0) {
+        model_free(model);
+        fail(service, &err);
+        return NULL;
+    }
     pthread_mutex_lock(&service->lock);
-    service->model = model;
     snprintf(service->reason, sizeof service->reason, "the model is tested and warmed up");
     pthread_mutex_unlock(&service->lock);
-    for (int i = 0; i < config->workers; i++) {
+    for (int i = 0; i < service->config->workers; i++) {
         struct worker *worker = &service->workers[i];
         worker->queue = &service->queue;
-        worker->model = model;
-        worker->max_pixels = config->max_pixels;
+        worker->models = &service->models;
+        worker->max_pixels = service->config->max_pixels;
         worker->metrics = &service->metrics;
         worker->opened = worker_opened;
+        worker->moved = worker_moved;
         worker->context = service;
         if (worker_start(worker, &err) != 0) {
             fail(service, &err);
@@ -189,15 +218,93 @@ static void *load(void *argument)
     return NULL;
 }
 
-int service_load(struct service *service, struct error *err)
+static int start_loader(struct service *service, void *(*what)(void *argument), struct error *err)
 {
-    int code = pthread_create(&service->loader, NULL, load, service);
+    if (service->loading)
+        pthread_join(service->loader, NULL);
+    int code = pthread_create(&service->loader, NULL, what, service);
+    service->loading = code == 0;
     if (code != 0)
         return error_set(err, ERR_INTERNAL, "the loader thread cannot be started: %s",
                          strerror(code));
-    service->loading = true;
     return 0;
 }
+
+int service_load(struct service *service, struct error *err)
+{
+    return start_loader(service, load, err);
+}
+
+/* ---- the model, anew ---- */
+
+static void reload_failed(struct service *service, const struct error *err)
+{
+    metrics_count(&service->metrics, METRIC_RELOADS, "failed", NULL, NULL);
+    log_event(&service->log, LOG_ERROR, "reload_failed", LOG_STR("code", error_name(err->code)),
+              LOG_STR("detail", err->text));
+}
+
+/* Proves a model on this thread, in a session of its own. */
+static int prove(struct model *model, const struct service *service, struct error *err)
+{
+    struct slice_worker slices = {0};
+    int rc = slice_worker_open(&slices, model, service->config->max_pixels, err);
+    if (rc == 0)
+        rc = selftest_run(&slices, err);
+    slice_worker_close(&slices);
+    return rc;
+}
+
+static void reload_once(struct service *service)
+{
+    struct model *model = NULL;
+    struct error err;
+    int rc = 0;
+    log_event(&service->log, LOG_INFO, "reloading", LOG_STR("detail", "SIGHUP"));
+    TRY(load_model(&model, service, &err));
+    TRY(prove(model, service, &err));
+    pthread_mutex_lock(&service->lock);
+    service->moved = 0;
+    pthread_mutex_unlock(&service->lock);
+    TRY(models_add(&service->models, model, &err));
+    queue_call(&service->queue);
+done:
+    if (rc != 0) {
+        model_free(model);
+        reload_failed(service, &err);
+    }
+}
+
+static void *reload(void *argument)
+{
+    struct service *service = argument;
+    bool again = true;
+    while (again) {
+        reload_once(service);
+        pthread_mutex_lock(&service->lock);
+        again = service->reloading = service->again;
+        service->again = false;
+        pthread_mutex_unlock(&service->lock);
+    }
+    return NULL;
+}
+
+void service_reload(struct service *service)
+{
+    struct error err;
+    pthread_mutex_lock(&service->lock);
+    bool ready = service->phase == PHASE_READY, start = ready && !service->reloading;
+    service->again = ready && service->reloading;
+    service->reloading |= start;
+    pthread_mutex_unlock(&service->lock);
+    if (!ready)
+        log_event(&service->log, LOG_WARN, "reload_ignored",
+                  LOG_STR("detail", "the service is not ready"));
+    if (start && start_loader(service, reload, &err) != 0)
+        reload_failed(service, &err);
+}
+
+/* ---- state ---- */
 
 static bool workers_alive(struct service *service)
 {
@@ -216,8 +323,8 @@ void service_state(struct service *service, struct api_state *state)
     pthread_mutex_lock(&service->lock);
     state->phase = service->phase;
     memcpy(state->reason, service->reason, sizeof state->reason);
-    state->model = service->model ? model_info(service->model) : NULL;
     pthread_mutex_unlock(&service->lock);
+    state->model = models_info(&service->models);
     state->alive = workers_alive(service);
     state->queued = counts.waiting;
     state->busy = counts.running;
@@ -244,7 +351,7 @@ void service_free(struct service *service)
         worker_join(&service->workers[i]);
     for (int i = 0; i < service->config->workers; i++)
         worker_free(&service->workers[i]);
-    model_free(service->model);
+    models_free(&service->models);
     free(service->workers);
     queue_free(&service->queue);
     metrics_free(&service->metrics);

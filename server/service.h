@@ -23,15 +23,18 @@ struct service {
     atomic_size_t buffered; /* bytes of requests' and answers' bodies in memory */
     atomic_int in_flight;   /* requests under way */
     struct metrics metrics;
+    struct models models;
     double started_ms;
 
     pthread_mutex_t lock; /* of what follows */
     enum api_phase phase;
     char reason[256];
     int opened; /* workers that are ready */
-    struct model *model;
     pthread_t loader;
-    bool loading; /* the loader thread is to be joined */
+    bool loading;   /* the loader thread is to be joined: it loads first, and reloads later */
+    bool reloading; /* it is at it */
+    bool again;     /* and is to begin anew when it is done */
+    int moved;      /* workers that have moved over to the newest model */
 
     int event; /* eventfd: written when the model turned out unusable */
 };
@@ -41,6 +44,13 @@ int service_init(struct service *service, const struct config *config, struct er
 
 /* Starts loading the model in the background. */
 int service_load(struct service *service, struct error *err);
+
+/*
+ * Loads the model anew in the background, tests it, and lets the workers move over to it between
+ * two slices. Whatever goes wrong is logged and changes nothing. Asked for during a reload: once
+ * more after it. Called by one thread.
+ */
+void service_reload(struct service *service);
 
 /* What the api has to know now. */
 void service_state(struct service *service, struct api_state *state);

@@ -63,31 +63,75 @@ static void count_slice(void *context, const struct slice *slice, const struct p
 
 /* ---- the work ---- */
 
+static void compute(struct worker *worker, struct slice_worker *slices, struct job *job)
+{
+    double start = clock_ms(), waited = start - job->waiting_since_ms;
+    int slice, count;
+    metrics_observe(worker->metrics, METRIC_QUEUE_WAIT, waited / 1e3, NULL);
+    begin(worker, job, start);
+    job->predict.queue_ms += waited;
+    job->predict.body = job->body.bytes;
+    job->predict.length = job->body.length;
+    bool finished = predict_step(&job->predict, slices, &job->response);
+    end(worker);
+    queue_measure(worker->queue, clock_ms() - start);
+    if (!finished) {
+        predict_position(&job->predict, &slice, &count);
+        job->slices_left = count - slice + 1;
+        if (!queue_return(worker->queue, job))
+            job_free(job);
+    } else if (queue_finish(worker->queue, job)) {
+        job->done(job->context);
+    } else {
+        job_free(job);
+    }
+}
+
+/* Opens a session on the newest model; *generation is to be released with it. */
+static int open_session(struct worker *worker, struct slice_worker *slices,
+                        struct generation **generation, struct error *err)
+{
+    *generation = models_use(worker->models);
+    if (!*generation)
+        return error_set(err, ERR_INTERNAL, "there is no model");
+    if (slice_worker_open(slices, (*generation)->model, worker->max_pixels, err) != 0)
+        return -1;
+    slices->observer = (struct slice_observer){count_slice, worker};
+    return 0;
+}
+
+/* Exchanges the session for one on the newest model; where that fails, all stays as it is. */
+static void move(struct worker *worker, struct slice_worker *slices)
+{
+    struct slice_worker fresh = {0};
+    struct generation *generation;
+    struct error err;
+    if (!models_outdated(worker->models, worker->generation))
+        return;
+    int rc = open_session(worker, &fresh, &generation, &err);
+    if (rc == 0) {
+        struct slice_worker old = *slices;
+        struct generation *left = worker->generation;
+        *slices = fresh;
+        worker->generation = generation;
+        fresh = old;
+        generation = left;
+    }
+    slice_worker_close(&fresh);
+    models_release(worker->models, generation);
+    worker->moved(worker->context, rc == 0 ? NULL : &err);
+}
+
 static void work(struct worker *worker, struct slice_worker *slices)
 {
+    enum queue_event event;
     struct job *job;
-    while ((job = queue_take(worker->queue)) != NULL) {
-        double start = clock_ms(), waited = start - job->waiting_since_ms;
-        int slice, count;
-        metrics_observe(worker->metrics, METRIC_QUEUE_WAIT, waited / 1e3, NULL);
-        begin(worker, job, start);
-        job->predict.queue_ms += waited;
-        job->predict.body = job->body.bytes;
-        job->predict.length = job->body.length;
-        bool finished = predict_step(&job->predict, slices, &job->response);
-        end(worker);
-        queue_measure(worker->queue, clock_ms() - start);
-        if (!finished) {
-            predict_position(&job->predict, &slice, &count);
-            job->slices_left = count - slice + 1;
-            if (!queue_return(worker->queue, job))
-                job_free(job);
-        } else if (queue_finish(worker->queue, job)) {
-            job->done(job->context);
-        } else {
-            job_free(job);
-        }
-    }
+    unsigned calls = 0;
+    while ((event = queue_wait(worker->queue, &job, &calls)) != QUEUE_ENDED)
+        if (event == QUEUE_CALLED)
+            move(worker, slices);
+        else
+            compute(worker, slices, job);
 }
 
 /* The self-test is the first measure of how fast this machine is. */
@@ -105,15 +149,15 @@ static void *run(void *argument)
     struct worker *worker = argument;
     struct slice_worker slices = {0};
     struct error err;
-    if (slice_worker_open(&slices, worker->model, worker->max_pixels, &err) != 0 ||
+    if (open_session(worker, &slices, &worker->generation, &err) != 0 ||
         prove(worker, &slices, &err) != 0) {
         worker->opened(worker->context, &err);
     } else {
-        slices.observer = (struct slice_observer){count_slice, worker};
         worker->opened(worker->context, NULL);
         work(worker, &slices);
     }
     slice_worker_close(&slices);
+    models_release(worker->models, worker->generation);
     return NULL;
 }
 

@@ -1,6 +1,7 @@
 /*
  * Worker threads: each opens its own session, proves it with the self-test, and then computes one
- * slice after another from the queue. Sessions never leave their thread.
+ * slice after another from the queue; between two slices it moves over to a newer model when there
+ * is one. Sessions never leave their thread.
  */
 #ifndef ONESHOT_SERVER_WORKER_H
 #define ONESHOT_SERVER_WORKER_H
@@ -10,13 +11,15 @@
 
 #include "api/state.h"
 #include "server/metrics.h"
+#include "server/models.h"
 #include "server/queue.h"
 
 struct worker {
     pthread_t thread;
     bool started;
     struct queue *queue;
-    const struct model *model;
+    struct models *models;
+    struct generation *generation; /* whose session is open; of the thread */
     size_t max_pixels;
     struct metrics *metrics;
     atomic_llong busy_since_ms; /* clock of the slice under way; 0: idle */
@@ -25,6 +28,8 @@ struct worker {
     double activity_since_ms;
     /* Called once on the worker's thread: NULL when it is ready, else why it cannot work. */
     void (*opened)(void *context, const struct error *err);
+    /* Called when it has moved over to the newest model, or could not and stays with the old. */
+    void (*moved)(void *context, const struct error *err);
     void *context;
 };
 
@@ -34,7 +39,8 @@ void worker_free(struct worker *worker);
 /* What it does now; any thread. */
 void worker_activity(struct worker *worker, struct api_activity *out);
 
-/* Starts the thread; `worker` has queue, model, max_pixels, metrics, opened and context set. */
+/* Starts the thread; `worker` has queue, models, max_pixels, metrics, opened, moved and context
+ * set. */
 int worker_start(struct worker *worker, struct error *err);
 
 /* Waits for the thread to end, which it does once the queue is closed and empty. */

@@ -10,6 +10,9 @@
  *   FAKE_NAN                        logits are not numbers, on the same slices; 2: on all
  *   FAKE_TRAINED                    says that the model is trained
  *   FAKE_DETECTIONS                 how many detections; default 4
+ *
+ * The first word of the weight file, where there is one, is the model's version; "fail" fails to
+ * load, and "nan" fails the self-test.
  */
 #include <math.h>
 #include <stdio.h>
@@ -60,11 +63,25 @@ const char *model_stage_name(int stage)
     return stage >= 0 && stage < MODEL_STAGES ? "fake" : NULL;
 }
 
+/* The first word of a file; "" where there is none. */
+static void read_word(char word[32], const char *path)
+{
+    FILE *file = path && *path ? fopen(path, "rbe") : NULL;
+    word[0] = 0;
+    if (!file)
+        return;
+    if (fscanf(file, "%31s", word) != 1)
+        word[0] = 0;
+    fclose(file);
+}
+
 int model_load(struct model **out, const char *path, const struct model_options *options,
                struct error *err)
 {
+    char word[32];
+    read_word(word, path);
     wait_ms(setting("FAKE_LOAD_MS", 0));
-    if (setting("FAKE_LOAD_FAILS", 0))
+    if (setting("FAKE_LOAD_FAILS", 0) || strcmp(word, "fail") == 0)
         return error_set(err, ERR_BAD_WEIGHTS, "%s: FAKE_LOAD_FAILS is set", path ? path : "");
     struct model *model = calloc(1, sizeof *model);
     if (!model)
@@ -86,7 +103,9 @@ int model_load(struct model **out, const char *path, const struct model_options 
     };
     model->predict_ms = setting("FAKE_PREDICT_MS", 0);
     model->predict_fails = setting("FAKE_PREDICT_FAILS", 0) != 0;
-    model->nan = setting("FAKE_NAN", 0);
+    if (word[0])
+        snprintf(model->info.version, sizeof model->info.version, "%s", word);
+    model->nan = strcmp(word, "nan") == 0 ? 2 : setting("FAKE_NAN", 0);
     model->detections = setting("FAKE_DETECTIONS", 4);
     *out = model;
     return 0;

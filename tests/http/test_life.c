@@ -112,9 +112,132 @@ START_TEST(a_second_signal_hurries)
 }
 END_TEST
 
+/* ---- another model while it runs ---- */
+
+static const char *model_path(void)
+{
+    static char path[64];
+    snprintf(path, sizeof path, "/tmp/oneshot-life-%d", (int)getpid());
+    return path;
+}
+
+static void write_model(const char *word)
+{
+    FILE *file = fopen(model_path(), "wb");
+    ck_assert_ptr_nonnull(file);
+    fputs(word, file);
+    fclose(file);
+}
+
+static void reload(void)
+{
+    ck_assert_int_eq(kill(service.pid, SIGHUP), 0);
+}
+
+START_TEST(a_new_model_takes_over)
+{
+    write_model("one");
+    setup(WORDS("--model", model_path(), "--workers", "2"), NULL);
+    check(predict(NULL), 200, "\"version\":\"one\"");
+    write_model("two");
+    reload();
+    process_expect_log(&service, "\"event\":\"reloaded\"", 1);
+    for (int i = 0; i < 4; i++)
+        check(predict(NULL), 200, "\"version\":\"two\"");
+    check(get("/v1/info"), 200, "\"version\":\"two\"");
+    check(get("/metrics"), 200, "oneshot_model_reloads_total{outcome=\"ok\"} 1\n");
+    check(get("/metrics"), 200, "version=\"two\"");
+    unlink(model_path());
+    teardown();
+}
+END_TEST
+
+START_TEST(a_bad_model_changes_nothing)
+{
+    static const char *const bad[] = {"fail", "nan"};
+    write_model("one");
+    setup(WORDS("--model", model_path()), NULL);
+    for (int i = 0; i < 2; i++) {
+        write_model(bad[i]);
+        reload();
+        process_expect_log(&service, "\"event\":\"reload_failed\"", i + 1);
+        check(get("/readyz"), 200, "ready");
+        check(predict(NULL), 200, "\"version\":\"one\"");
+        check(get("/v1/info"), 200, "\"version\":\"one\"");
+    }
+    check(get("/metrics"), 200, "oneshot_model_reloads_total{outcome=\"failed\"} 2\n");
+    write_model("three"); /* and a good one is taken after all */
+    reload();
+    process_expect_log(&service, "\"event\":\"reloaded\"", 1);
+    check(predict(NULL), 200, "\"version\":\"three\"");
+    unlink(model_path());
+    teardown();
+}
+END_TEST
+
+START_TEST(a_model_is_exchanged_between_two_slices)
+{
+    enum { SLICES = 8 };
+    write_model("one");
+    setup(WORDS("--model", model_path(), "--workers", "1"), WORDS("FAKE_PREDICT_MS=80"));
+    struct part parts[SLICES];
+    for (int i = 0; i < SLICES; i++)
+        parts[i] = (struct part){"file", "a.png", NULL, slice.data, slice.length};
+    struct bytes body = multipart(parts, SLICES);
+    char head[256];
+    int fd = raw_open(&service);
+    snprintf(head, sizeof head,
+             "POST /v1/predict?masks=none&explain=false HTTP/1.1\r\nHost: x\r\nContent-Type: "
+             "multipart/form-data; boundary=XX\r\nContent-Length: %zu\r\n\r\n",
+             body.length);
+    raw_text(fd, head);
+    raw_send(fd, body.data, body.length);
+    wait_for(0, 1);
+    write_model("two");
+    reload();
+    process_expect_log(&service, "\"event\":\"reloaded\"", 1);
+    char *text = raw_read(fd, "\"results\"");
+    close(fd);
+    /* None was lost, and the first was computed by the old model. */
+    ck_assert_int_eq(strncmp(text, "HTTP/1.1 200", 12), 0);
+    ck_assert_ptr_nonnull(strstr(text, "\"version\":\"one\""));
+    free(text);
+    check(predict(NULL), 200, "\"version\":\"two\"");
+    free(body.data);
+    unlink(model_path());
+    teardown();
+}
+END_TEST
+
+START_TEST(reloads_that_come_at_once_or_too_early)
+{
+    write_model("one");
+    process_start(&service, WORDS("--model", model_path()), WORDS("FAKE_LOAD_MS=400"));
+    slice = slice_png(64, 48, 1);
+    reload();
+    process_expect_log(&service, "\"event\":\"reload_ignored\"", 1);
+    process_expect_log(&service, "\"event\":\"ready\"", 1);
+    write_model("two");
+    reload();
+    process_expect_log(&service, "\"event\":\"reloading\"", 1);
+    write_model("three");
+    for (int i = 0; i < 20; i++)
+        reload();
+    process_expect_log(&service, "\"event\":\"reloading\"", 2);
+    process_expect_log(&service, "\"event\":\"reloaded\"", 2);
+    check(predict(NULL), 200, "\"version\":\"three\"");
+    reload(); /* and ended in the middle of one */
+    process_expect_log(&service, "\"event\":\"reloading\"", 3);
+    unlink(model_path());
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
-    RUN("life", while_the_model_loads, a_model_that_cannot_be_used_ends_the_service,
+    RUN("life", a_new_model_takes_over, a_bad_model_changes_nothing,
+        a_model_is_exchanged_between_two_slices, reloads_that_come_at_once_or_too_early,
+        while_the_model_loads, a_model_that_cannot_be_used_ends_the_service,
         stopping_while_the_model_loads, draining, what_is_under_way_is_finished,
         what_takes_too_long_is_called_off, a_body_that_ends_when_all_is_called_off,
         a_second_signal_hurries);

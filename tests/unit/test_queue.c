@@ -100,6 +100,51 @@ START_TEST(closing)
 }
 END_TEST
 
+START_TEST(calls_come_once_each_and_before_jobs)
+{
+    struct queue queue;
+    struct job *a = new_job(), *job;
+    unsigned calls = 0;
+    ck_assert_int_eq(queue_init(&queue, 3), 0);
+    ck_assert(queue_push(&queue, a));
+    queue_call(&queue);
+    ck_assert_int_eq(queue_wait(&queue, &job, &calls), QUEUE_CALLED);
+    ck_assert_int_eq(queue_wait(&queue, &job, &calls), QUEUE_JOB);
+    ck_assert_ptr_eq(job, a);
+    queue_call(&queue);
+    queue_call(&queue);
+    queue_close(&queue);
+    ck_assert_int_eq(queue_wait(&queue, &job, &calls), QUEUE_CALLED);
+    ck_assert_int_eq(queue_wait(&queue, &job, &calls), QUEUE_ENDED);
+    ck_assert_ptr_null(job);
+    ck_assert(queue_finish(&queue, a));
+    job_free(a);
+    queue_free(&queue);
+}
+END_TEST
+
+START_TEST(slices_that_wait_are_counted)
+{
+    struct queue queue;
+    struct job *a = new_job(), *b = new_job();
+    ck_assert_int_eq(queue_init(&queue, 3), 0);
+    ck_assert(queue_push(&queue, a));
+    ck_assert(queue_push(&queue, b));
+    ck_assert_int_eq(queue_count(&queue).slices, 2);
+    ck_assert_ptr_eq(queue_take(&queue), a);
+    a->slices_left = 40; /* it turned out to be a volume */
+    ck_assert(queue_return(&queue, a));
+    ck_assert_int_eq(queue_count(&queue).slices, 41);
+    ck_assert_int_eq(queue_abandon(&queue, b), JOB_WAITING);
+    ck_assert_int_eq(queue_count(&queue).slices, 40);
+    ck_assert_int_eq(queue_abandon(&queue, a), JOB_WAITING);
+    ck_assert_int_eq(queue_count(&queue).slices, 0);
+    job_free(a);
+    job_free(b);
+    queue_free(&queue);
+}
+END_TEST
+
 START_TEST(retry_after)
 {
     ck_assert_int_eq(queue_retry_after(&(struct queue_counts){0, 0, 0, 0}, 1), 1);
@@ -180,6 +225,7 @@ END_TEST
 
 int main(void)
 {
-    RUN("queue", first_come_first_served, bounded, giving_up, closing, retry_after,
+    RUN("queue", first_come_first_served, bounded, giving_up, closing,
+        calls_come_once_each_and_before_jobs, slices_that_wait_are_counted, retry_after,
         every_job_ends_in_one_way);
 }
