@@ -44,7 +44,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DONESHOT_VERSION='"$(VERSION)"' -I. $(OPT_$
 need         := sh tests/tools/packages
 DEB_BUILD    := gcc libc6-dev pkgconf libdnnl-dev libmicrohttpd-dev libjansson-dev libpng-dev \
                 zlib1g-dev libcurl4-openssl-dev
-DEB_TEST     := check libyaml-dev curl
+DEB_TEST     := check libyaml-dev curl python3 nodejs
 DEB_BROWSER  := nodejs npm chromium
 DEB_FUZZ     := clang libclang-rt-14-dev libomp-dev
 DEB_VALGRIND := valgrind libc6-dbg

@@ -5,20 +5,35 @@
 #ifndef ONESHOT_SERVER_CLIENT_H
 #define ONESHOT_SERVER_CLIENT_H
 
+#include <stdbool.h>
+
 #include "model/base/buffer.h"
 #include "model/base/error.h"
 
 struct client;
 
+/* How a service is reached. */
+struct client_peer {
+    const char *unix_socket; /* "": TCP */
+    const char *ca_file;     /* certificates to trust, PEM; "": the system's */
+    bool insecure;           /* any certificate will do */
+    const char *key;         /* bearer key; NULL: none */
+};
+
 struct client_request {
     const char *url;
-    const char *unix_socket; /* "": TCP */
-    const char *accept;      /* NULL: anything */
-    const uint8_t *body;     /* NULL: GET */
+    struct client_peer peer;
+    const char *accept;  /* NULL: anything */
+    const uint8_t *body; /* NULL: GET */
     size_t length;
-    int timeout_ms;
+    int timeout_ms; /* for the whole; of a stream, for its next byte */
     /* Called while the body goes up; may be NULL. */
     void (*sent)(void *context, int64_t bytes);
+    /*
+     * Takes the body of a 200 as it comes, which is then not kept; may be NULL. Non-zero ends the
+     * exchange with ERR_CANCELLED.
+     */
+    int (*received)(void *context, const char *bytes, size_t length);
     void *context;
 };
 
@@ -33,7 +48,8 @@ int client_open(struct client **out, struct error *err);
 void client_close(struct client *client); /* NULL is fine */
 
 /*
- * One exchange. An answer of any status is 0; ERR_IO where there was none. answer->body has been
+ * One exchange. An answer of any status is 0; ERR_IO where there was none, or it broke off: then
+ * answer->status is what had come of it. answer->body has been
  * initialised by the caller, who frees it.
  */
 int client_exchange(struct client_answer *answer, struct client *client,

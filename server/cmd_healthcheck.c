@@ -7,13 +7,18 @@
 #include "server/flags.h"
 
 struct settings {
-    const char *unix_socket;
+    const char *unix_socket, *ca_file;
+    bool insecure;
     int timeout_ms;
 };
 
 static const struct flag table[] = {
     {"unix-socket", 0, FLAG_TEXT, offsetof(struct settings, unix_socket), "", 0, 0, NULL, "PATH",
      "connect to this socket"},
+    {"cacert", 0, FLAG_TEXT, offsetof(struct settings, ca_file), "", 0, 0, NULL, "FILE",
+     "trust these certificates (PEM) instead of the system's"},
+    {"insecure", 'k', FLAG_SWITCH, offsetof(struct settings, insecure), NULL, 0, 0, NULL, NULL,
+     "trust any certificate"},
     {"timeout", 0, FLAG_DURATION, offsetof(struct settings, timeout_ms), "3s", 1, 600000, NULL,
      "TIME", "longest wait for the answer"},
 };
@@ -58,7 +63,10 @@ int cmd_healthcheck(int argc, char **argv)
     }
     buffer_init(&answer.body, 65536);
     struct client_request request = {
-        .url = url, .unix_socket = settings.unix_socket, .timeout_ms = settings.timeout_ms};
+        .url = url,
+        .peer = {settings.unix_socket, settings.ca_file, settings.insecure, NULL},
+        .timeout_ms = settings.timeout_ms,
+    };
     if (client_open(&client, &err) != 0 || client_exchange(&answer, client, &request, &err) != 0) {
         fprintf(stderr, "oneshot healthcheck: %s\n", err.text);
     } else {

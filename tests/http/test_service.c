@@ -488,7 +488,8 @@ START_TEST(the_client_gets_answers)
     ck_assert_int_eq(
         process_run(&run, WORDS("request", "--query", "masks=none", "-o", out, url, file), NULL),
         0);
-    ck_assert_int_eq(process_run(&run, WORDS("request", "--png", "-o", out, url, file), NULL), 0);
+    ck_assert_int_eq(process_run(&run, WORDS("request", "--as", "png", "-o", out, url, file), NULL),
+                     0);
     FILE *picture = fopen(out, "rb");
     char head[4] = "";
     ck_assert_ptr_nonnull(picture);
