@@ -60,7 +60,7 @@ objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 parallel    = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
 .PHONY: all deps demo test test-programs test-unit test-http test-browser parity bench fuzz \
-        fuzz-run asan tsan valgrind format tidy lint readme install clean help FORCE
+        fuzz-run soak asan tsan valgrind format tidy lint readme install clean help FORCE
 
 all: $(BUILD)/oneshot ## build/oneshot, the one program (the default)
 
@@ -131,6 +131,9 @@ $(BUILD)/tests/parity: $(call objects,$(wildcard tests/golden/parity*.c)) $(BUIL
 $(BUILD)/tests/bench: $(call objects,tests/bench/bench.c tests/bench/peak.c) $(BUILD)/libmodel.a
 	$(call link)
 
+$(BUILD)/tests/soak: $(call objects,$(wildcard tests/soak/*.c)) $(BUILD)/libmodel.a
+	$(call link)
+
 export ONESHOT_BIN      := $(abspath $(BUILD)/oneshot)
 export ONESHOT_FAKE_BIN := $(abspath $(BUILD)/oneshot-fake)
 
@@ -170,6 +173,21 @@ parity: $(BUILD)/tests/parity ## compare with recorded outputs of the reference 
 
 bench: $(BUILD)/tests/bench ## time per slice and stage; BACKBONES="resnet18 resnet50"
 	$(BUILD)/tests/bench $(BACKBONES)
+
+# With V the service is built so, the clients are not. The stand-in where the real model would be too
+# slow, or libgomp is in the way.
+SOAK_SECONDS  ?= 60
+SOAK_REQUESTS ?= 500
+SOAK_BACKBONE ?= default
+SOAKED         = $(BUILD)/oneshot$(if $(filter tsan valgrind,$(V)),-fake)
+soak: deps ## attack the service, SOAK_SECONDS (60) by 64 clients; SOAK_BACKBONE="default resnet50"
+	@$(parallel) V=release build/tests/soak
+	@$(parallel) $(SOAKED)
+	@for b in $(SOAK_BACKBONE); do \
+	    build/tests/soak --seconds $(SOAK_SECONDS) --requests $(SOAK_REQUESTS) \
+	        $(if $(filter-out release,$(V)),--unbounded) $$([ $$b = default ] || echo --backbone $$b) \
+	        -- $(RUN_$(V)) $(SOAKED) || exit 1; \
+	done
 
 asan tsan valgrind: ## tests under AddressSanitizer + UBSan (all), ThreadSanitizer (service), valgrind (units)
 	@$(if $(filter valgrind,$@),$(need) $(DEB_VALGRIND))
