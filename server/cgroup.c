@@ -1,9 +1,12 @@
 #include "server/cgroup.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Quota of a cgroup directory in cores, rounded up; 0 where it has none. */
+static const char own_groups[] = "/proc/self/cgroup", groups_root[] = "/sys/fs/cgroup";
+
+/* Quota of a cgroup directory in cores, rounded down, at least 1; 0 where it has none. */
 static int quota_of(const char *directory)
 {
     char path[512];
@@ -28,7 +31,10 @@ static int quota_of(const char *directory)
             period = 0;
         fclose(file);
     }
-    return quota > 0 && period > 0 ? (int)((quota + period - 1) / period) : 0;
+    if (!(quota > 0 && period > 0))
+        return 0;
+    double cores = quota / period;
+    return cores < 1 ? 1 : cores > INT_MAX ? INT_MAX : (int)cores;
 }
 
 /* The smallest quota from a group up to the root of its mount. */
@@ -36,7 +42,7 @@ static int smallest_quota(const char *mount, const char *group)
 {
     char path[512];
     int smallest = 0;
-    snprintf(path, sizeof path, "%s%.400s", mount, group);
+    snprintf(path, sizeof path, "%.250s%.250s", mount, group);
     for (;;) {
         int quota = quota_of(path);
         if (quota > 0 && (smallest == 0 || quota < smallest))
@@ -48,42 +54,54 @@ static int smallest_quota(const char *mount, const char *group)
     }
 }
 
-/* The next group that counts processor time: where its hierarchy is mounted, and its name. */
-static bool next_group(FILE *file, char *line, size_t size, const char **mount, const char **group)
+/* One that counts processor time: where its hierarchy is mounted, and its name. */
+struct group {
+    char mount[256], line[512];
+    const char *name; /* in the line */
+};
+
+static bool next_group(struct group *group, FILE *file, const char *root)
 {
-    while (fgets(line, (int)size, file)) {
+    while (fgets(group->line, sizeof group->line, file)) {
+        char *line = group->line;
         line[strcspn(line, "\n")] = 0;
         char *names = strchr(line, ':');
         char *name = names ? strchr(names + 1, ':') : NULL;
         if (!name)
             continue;
         *name++ = 0;
-        *mount = names[1] == 0                      ? "/sys/fs/cgroup"
-                 : strstr(names + 1, "cpu,cpuacct") ? "/sys/fs/cgroup/cpu,cpuacct"
-                 : strcmp(names + 1, "cpu") == 0    ? "/sys/fs/cgroup/cpu"
-                                                    : NULL;
-        *group = strcmp(name, "/") == 0 ? "" : name;
-        if (*mount)
+        const char *below = names[1] == 0                      ? ""
+                            : strstr(names + 1, "cpu,cpuacct") ? "/cpu,cpuacct"
+                            : strcmp(names + 1, "cpu") == 0    ? "/cpu"
+                                                               : NULL;
+        group->name = strcmp(name, "/") == 0 ? "" : name;
+        if (below) {
+            snprintf(group->mount, sizeof group->mount, "%.200s%s", root, below);
             return true;
+        }
     }
     return false;
 }
 
-int cgroup_cores(void)
+int cgroup_cores_at(const char *list, const char *root)
 {
-    char line[512];
-    const char *mount, *group;
+    struct group group;
     int smallest = 0;
-    FILE *file = fopen("/proc/self/cgroup", "re");
+    FILE *file = fopen(list, "re");
     if (!file)
         return 0;
-    while (next_group(file, line, sizeof line, &mount, &group)) {
-        int quota = smallest_quota(mount, group);
+    while (next_group(&group, file, root)) {
+        int quota = smallest_quota(group.mount, group.name);
         if (quota > 0 && (smallest == 0 || quota < smallest))
             smallest = quota;
     }
     fclose(file);
     return smallest;
+}
+
+int cgroup_cores(void)
+{
+    return cgroup_cores_at(own_groups, groups_root);
 }
 
 /* Reads a cpu.stat; false where it does not tell of throttling. */
@@ -93,7 +111,7 @@ static bool read_statistics(struct cgroup_throttling *out, const char *mount, co
     double value;
     bool found = false;
     /* Inside a container the group's own folder is the root of the mount. */
-    snprintf(path, sizeof path, "%s%.400s/cpu.stat", mount, group);
+    snprintf(path, sizeof path, "%.250s%.250s/cpu.stat", mount, group);
     FILE *file = fopen(path, "re");
     if (!file) {
         snprintf(path, sizeof path, "%s/cpu.stat", mount);
@@ -119,15 +137,14 @@ static bool read_statistics(struct cgroup_throttling *out, const char *mount, co
 
 bool cgroup_throttling(struct cgroup_throttling *out)
 {
-    char line[512];
-    const char *mount, *group;
+    struct group group;
     bool found = false;
     *out = (struct cgroup_throttling){0};
-    FILE *file = fopen("/proc/self/cgroup", "re");
+    FILE *file = fopen(own_groups, "re");
     if (!file)
         return false;
-    while (!found && next_group(file, line, sizeof line, &mount, &group))
-        found = read_statistics(out, mount, group);
+    while (!found && next_group(&group, file, groups_root))
+        found = read_statistics(out, group.mount, group.name);
     fclose(file);
     return found;
 }

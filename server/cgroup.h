@@ -4,8 +4,11 @@
 
 #include <stdbool.h>
 
-/* The smallest CPU quota of its groups in cores, rounded up; 0 where there is none. */
+/* The smallest CPU quota of its groups in whole cores, at least 1; 0 where there is none. */
 int cgroup_cores(void);
+
+/* The same for groups listed in a file like /proc/self/cgroup, with /sys/fs/cgroup at `root`. */
+int cgroup_cores_at(const char *list, const char *root);
 
 /* How often a quota has stopped the process's own group. */
 struct cgroup_throttling {

@@ -1,10 +1,13 @@
 /* server/flags, server/config: where a value comes from, what is refused, the help. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/cgroup.h"
 #include "server/config.h"
 #include "tests/unit/run.h"
+#include "tests/unit/scratch.h"
 
 static struct config config;
 static struct error err;
@@ -259,9 +262,55 @@ START_TEST(cores_are_shared)
 }
 END_TEST
 
+static void write_text(const char *name, const char *text)
+{
+    FILE *file = fopen(scratch(name), "w");
+    ck_assert_ptr_nonnull(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+START_TEST(a_quota_counts_in_whole_cores)
+{
+    static const struct {
+        const char *quota;
+        int cores;
+    } cases[] = {{"max 100000\n", 0},    {"400000 100000\n", 4}, {"150000 100000\n", 1},
+                 {"399999 100000\n", 3}, {"20000 100000\n", 1},  {"", 0}};
+    char root[512];
+    snprintf(root, sizeof root, "%s", scratch(""));
+    root[strlen(root) - 1] = 0;
+    write_text("groups", "0::/here\n");
+    ck_assert_int_eq(cgroup_cores_at(scratch("groups"), root), 0);
+    ck_assert_int_eq(cgroup_cores_at(scratch("nowhere"), root), 0);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        write_text("cpu.max", cases[i].quota);
+        ck_assert_int_eq(cgroup_cores_at(scratch("groups"), root), cases[i].cores);
+    }
+    /* The smallest of the group and those above it, in both versions. */
+    ck_assert_int_eq(mkdir(scratch("here"), 0700), 0);
+    write_text("cpu.max", "300000 100000\n");
+    write_text("here/cpu.max", "700000 100000\n");
+    ck_assert_int_eq(cgroup_cores_at(scratch("groups"), root), 3);
+    write_text("here/cpu.max", "200000 100000\n");
+    ck_assert_int_eq(cgroup_cores_at(scratch("groups"), root), 2);
+    remove(scratch("here/cpu.max"));
+    write_text("groups", "3:memory:/x\n2:cpu:/\n0::/here\n");
+    ck_assert_int_eq(mkdir(scratch("cpu"), 0700), 0);
+    write_text("cpu/cpu.cfs_quota_us", "250000\n");
+    write_text("cpu/cpu.cfs_period_us", "100000\n");
+    ck_assert_int_eq(cgroup_cores_at(scratch("groups"), root), 2);
+    write_text("cpu/cpu.cfs_quota_us", "-1\n");
+    ck_assert_int_eq(cgroup_cores_at(scratch("groups"), root), 3);
+    remove(scratch("cpu/cpu.cfs_quota_us"));
+    remove(scratch("cpu/cpu.cfs_period_us"));
+}
+END_TEST
+
 int main(void)
 {
     RUN("config", defaults, the_command_line_wins_over_the_environment,
         the_file_is_below_the_environment, files_that_are_refused, forms_of_flags, refusals_say_why,
-        operands_come_to_the_front, the_help_names_every_flag, cores_are_shared);
+        operands_come_to_the_front, the_help_names_every_flag, cores_are_shared,
+        a_quota_counts_in_whole_cores);
 }
