@@ -11,6 +11,9 @@
 #include "api/target.h"
 #include "model/model.h"
 
+/* Bytes of a JSON object: a parsed one takes some twenty times as much memory. */
+enum { LARGEST_JSON = 16 * 1024 };
+
 enum kind { CHOICE, NUMBER, INTEGER, BOOLEAN };
 
 struct option {
@@ -181,6 +184,10 @@ int options_from_json(struct slice_options *options, const char *text, size_t le
     struct members members = {options, 0, problem};
     char why[160];
     problem->kind = PROBLEM_NONE;
+    if (length > LARGEST_JSON)
+        return problem_set(problem, PROBLEM_BAD_OPTION,
+                           "The part \"options\" has %zu bytes, more than the %d it may have.",
+                           length, LARGEST_JSON);
     if (json_each_member(text, length, set_member, &members, why, sizeof why) == 0)
         return 0;
     if (problem->kind == PROBLEM_NONE)

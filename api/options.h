@@ -33,7 +33,7 @@ int options_set(struct slice_options *options, const char *name, const char *val
 /* Sets every option of a query string. A name given twice is a problem. */
 int options_from_query(struct slice_options *options, const char *query, struct problem *problem);
 
-/* Sets every member of a JSON object. */
+/* Sets every member of a JSON object of at most 16 KB. */
 int options_from_json(struct slice_options *options, const char *text, size_t length,
                       struct problem *problem);
 

@@ -123,6 +123,19 @@ START_TEST(json_that_is_no_flat_object)
 }
 END_TEST
 
+START_TEST(json_that_would_fill_the_memory)
+{
+    static char big[1 << 20];
+    memset(big, ' ', sizeof big);
+    memcpy(big, "{\"explain\":true}", 16);
+    ck_assert_int_ne(options_from_json(&options, big, sizeof big, &problem), 0);
+    ck_assert_int_eq(problem.kind, PROBLEM_BAD_OPTION);
+    ck_assert_ptr_nonnull(strstr(problem.detail, "1048576 bytes"));
+    options_default(&options);
+    ck_assert_int_eq(options_from_json(&options, big, 16384, &problem), 0);
+}
+END_TEST
+
 START_TEST(long_fields_are_refused)
 {
     char text[4096];
@@ -178,6 +191,6 @@ END_TEST
 int main(void)
 {
     RUN("options", defaults, all_options, refusals_name_option_and_range,
-        json_that_is_no_flat_object, long_fields_are_refused, paths_are_decoded,
-        fields_are_split_and_decoded);
+        json_that_is_no_flat_object, json_that_would_fill_the_memory, long_fields_are_refused,
+        paths_are_decoded, fields_are_split_and_decoded);
 }
