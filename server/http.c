@@ -1,10 +1,12 @@
 #include "server/http.h"
 
+#include <errno.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -17,6 +19,7 @@ enum {
     SLOWEST = 1000,                /* bytes a client takes of an answer, per ms after --timeout */
     CONNECTION_MEMORY = 64 * 1024, /* of the library, per connection: headers and read buffer */
     LARGEST_PEM = 256 * 1024,      /* bytes of a certificate or key file */
+    LATE_MS = 2000, /* for the first request of a connection that is taken in at the end */
 };
 
 struct http {
@@ -26,6 +29,7 @@ struct http {
     int listener;
     char *certificate, *key; /* PEM, owned; NULL: no TLS */
     atomic_int suspended;    /* connections; the library must not be stopped with any */
+    atomic_int arriving;     /* connections taken in at the end that have not asked yet; else 0 */
     atomic_bool closing;
 };
 
@@ -41,6 +45,11 @@ struct request_state {
 };
 
 /* ---- headers in ---- */
+
+static struct peer *peer_of(struct MHD_Connection *connection)
+{
+    return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
 
 static const char *header_of(void *context, const char *name)
 {
@@ -269,8 +278,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     switch (state->ticket->stage) {
     case TICKET_HEADERS:
         state->connection = connection;
-        state->peer =
-            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+        state->peer = peer_of(connection);
         return state->peer ? begin(state, method) : MHD_NO;
     case TICKET_BODY:
         if (*length > 0) {
@@ -289,21 +297,31 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 
 /* ---- callbacks around it ---- */
 
+/* A connection that was taken in at the end has asked for something, or is gone. */
+static void arrived(struct http *http, struct peer *peer)
+{
+    if (!peer || !peer->arriving)
+        return;
+    peer->arriving = false;
+    atomic_fetch_sub(&http->arriving, 1);
+}
+
 /* The request line is there; what is returned becomes the request's state. */
 static void *on_request_line(void *context, const char *target, struct MHD_Connection *connection)
 {
     struct http *http = context;
     struct request_state *state = calloc(1, sizeof *state);
-    (void)connection;
-    if (!state)
-        return NULL;
-    state->http = http;
-    state->ticket = ticket_new(http->service, target);
-    if (!state->ticket) {
-        free(state);
-        return NULL;
+    if (state) {
+        state->http = http;
+        state->ticket = ticket_new(http->service, target);
     }
-    atomic_fetch_add(&http->service->in_flight, 1);
+    if (state && state->ticket) {
+        atomic_fetch_add(&http->service->in_flight, 1);
+    } else {
+        free(state);
+        state = NULL;
+    }
+    arrived(http, peer_of(connection));
     return state;
 }
 
@@ -340,9 +358,16 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         int socket =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        *socket_context =
-            watch_add(&http->watch, socket, clock_ms() + http->service->config->idle_timeout_ms);
+        bool late = atomic_load(&http->arriving) > 0;
+        double patience = late ? LATE_MS : http->service->config->idle_timeout_ms;
+        struct peer *peer = watch_add(&http->watch, socket, clock_ms() + patience);
+        if (peer)
+            peer->arriving = late;
+        else if (late)
+            atomic_fetch_sub(&http->arriving, 1);
+        *socket_context = peer;
     } else if (*socket_context) {
+        arrived(http, *socket_context);
         watch_remove(&http->watch, *socket_context);
         *socket_context = NULL;
     }
@@ -434,17 +459,40 @@ int http_start(struct http **out, struct service *service, int listener, struct 
     return 0;
 }
 
+/*
+ * Takes in the connections that the kernel has accepted and the library has not yet: closing the
+ * socket would reset them, though their clients believe them open.
+ */
+static void take_backlog(struct http *http, int socket)
+{
+    for (;;) {
+        struct sockaddr_storage from;
+        socklen_t size = sizeof from;
+        int fd = accept4(socket, (struct sockaddr *)&from, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && errno != EINTR && errno != ECONNABORTED)
+            return;
+        if (fd < 0)
+            continue;
+        atomic_fetch_add(&http->arriving, 1);
+        /* On failure the library closes it. */
+        if (MHD_add_connection(http->daemon, fd, (struct sockaddr *)&from, size) != MHD_YES)
+            atomic_fetch_sub(&http->arriving, 1);
+    }
+}
+
 void http_quiesce(struct http *http)
 {
     atomic_store(&http->closing, true);
     MHD_socket socket = MHD_quiesce_daemon(http->daemon);
-    if (socket != MHD_INVALID_SOCKET)
-        close(socket);
+    if (socket == MHD_INVALID_SOCKET)
+        return;
+    take_backlog(http, socket);
+    close(socket);
 }
 
 int http_in_flight(struct http *http)
 {
-    return atomic_load(&http->service->in_flight);
+    return atomic_load(&http->service->in_flight) + atomic_load(&http->arriving);
 }
 
 void http_call_off(struct http *http)

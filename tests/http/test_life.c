@@ -102,6 +102,33 @@ START_TEST(a_body_that_ends_when_all_is_called_off)
 }
 END_TEST
 
+START_TEST(connections_that_wait_to_be_accepted_are_answered)
+{
+    enum { ROUNDS = 6, CONNECTIONS = 30 };
+    for (int round = 0; round < ROUNDS; round++) {
+        int sockets[CONNECTIONS];
+        setup(NULL, NULL);
+        /* While it stands still, the kernel accepts in its name. */
+        ck_assert_int_eq(kill(service.pid, SIGSTOP), 0);
+        for (int i = 0; i < CONNECTIONS; i++) {
+            sockets[i] = raw_open(&service);
+            raw_text(sockets[i], "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n");
+        }
+        ck_assert_int_eq(kill(service.pid, SIGTERM), 0);
+        ck_assert_int_eq(kill(service.pid, SIGCONT), 0);
+        for (int i = 0; i < CONNECTIONS; i++) {
+            char *text = raw_read(sockets[i], NULL);
+            ck_assert_msg(strncmp(text, "HTTP/1.1 200", 12) == 0, "round %d, connection %d: \"%s\"",
+                          round, i, text);
+            free(text);
+            close(sockets[i]);
+        }
+        free(slice.data);
+        ck_assert_int_eq(process_wait(&service), 0);
+    }
+}
+END_TEST
+
 START_TEST(a_second_signal_hurries)
 {
     setup(WORDS("--workers", "1", "--drain-delay", "1h"), NULL);
@@ -235,10 +262,10 @@ END_TEST
 
 int main(void)
 {
-    RUN("life", a_new_model_takes_over, a_bad_model_changes_nothing,
-        a_model_is_exchanged_between_two_slices, reloads_that_come_at_once_or_too_early,
-        while_the_model_loads, a_model_that_cannot_be_used_ends_the_service,
-        stopping_while_the_model_loads, draining, what_is_under_way_is_finished,
-        what_takes_too_long_is_called_off, a_body_that_ends_when_all_is_called_off,
-        a_second_signal_hurries);
+    RUN("life", connections_that_wait_to_be_accepted_are_answered, a_new_model_takes_over,
+        a_bad_model_changes_nothing, a_model_is_exchanged_between_two_slices,
+        reloads_that_come_at_once_or_too_early, while_the_model_loads,
+        a_model_that_cannot_be_used_ends_the_service, stopping_while_the_model_loads, draining,
+        what_is_under_way_is_finished, what_takes_too_long_is_called_off,
+        a_body_that_ends_when_all_is_called_off, a_second_signal_hurries);
 }
