@@ -179,12 +179,12 @@ bench: $(BUILD)/tests/bench ## time per slice and stage; BACKBONES="resnet18 res
 SOAK_SECONDS  ?= 60
 SOAK_REQUESTS ?= 500
 SOAK_BACKBONE ?= default
-SOAKED         = $(BUILD)/oneshot$(if $(filter tsan valgrind,$(V)),-fake)
+SOAKED        ?= $(BUILD)/oneshot$(if $(filter tsan valgrind,$(V)),-fake)
 soak: deps ## attack the service, SOAK_SECONDS (60) by 64 clients; SOAK_BACKBONE="default resnet50"
 	@$(parallel) V=release build/tests/soak
 	@$(parallel) $(SOAKED)
 	@for b in $(SOAK_BACKBONE); do \
-	    build/tests/soak --seconds $(SOAK_SECONDS) --requests $(SOAK_REQUESTS) \
+	    FAKE_PREDICT_MS=20 build/tests/soak --seconds $(SOAK_SECONDS) --requests $(SOAK_REQUESTS) \
 	        $(if $(filter-out release,$(V)),--unbounded) $$([ $$b = default ] || echo --backbone $$b) \
 	        -- $(RUN_$(V)) $(SOAKED) || exit 1; \
 	done

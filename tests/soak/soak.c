@@ -130,7 +130,10 @@ static int watch_memory(const struct subject *subject, const struct inputs *inpu
     bool grown = set->bounded && growth > ALLOWED_GROWTH_MB;
     printf("  memory  %.1f MB after %d requests, %.1f after %d, %.1f after %d: %s\n", peace.mb[0],
            set->requests / marks[0], peace.mb[1], set->requests / marks[1], peace.mb[2],
-           set->requests, grown ? "GROWS" : "flat");
+           set->requests,
+           !set->bounded ? "not judged"
+           : grown       ? "GROWS"
+                         : "flat");
     printf("          %d wrong answers, %.0f ms per request\n", peace.wrong,
            (now_ms() - start) / set->requests);
     return peace.wrong + grown;
