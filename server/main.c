@@ -5,6 +5,7 @@
 #include "server/cmd_convert.h"
 #include "server/cmd_eval.h"
 #include "server/cmd_phantom.h"
+#include "server/cmd_train.h"
 #include "server/commands.h"
 
 static const struct {
@@ -20,6 +21,7 @@ static const struct {
     {"selftest", cmd_selftest, "check that the model works on this machine"},
 #ifndef ONESHOT_FAKE_MODEL /* these need the model itself, not only model.h */
     {"convert", cmd_convert, "make a weight file from a PyTorch checkpoint"},
+    {"train", cmd_train, "train a model in one shot from two data sets"},
     {"eval", cmd_eval, "measure a model on labelled data sets"},
     {"phantom", cmd_phantom, "draw synthetic chest slices, with exact labels"},
 #endif

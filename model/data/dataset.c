@@ -93,6 +93,34 @@ void dataset_free(struct dataset *dataset)
     *dataset = (struct dataset){0};
 }
 
+int dataset_merge(struct dataset *into, struct dataset *from, struct error *err)
+{
+    size_t samples = into->count + from->count,
+           problems = into->problems_count + from->problems_count;
+    /* powers of two, as grow() expects them */
+    size_t samples_room = 1, problems_room = 1;
+    while (samples_room < samples)
+        samples_room *= 2;
+    while (problems_room < problems)
+        problems_room *= 2;
+    struct sample *all = realloc(into->samples, samples_room * sizeof *all);
+    if (all == NULL)
+        return out_of_memory(err);
+    into->samples = all;
+    struct dataset_problem *bad = realloc(into->problems, problems_room * sizeof *bad);
+    if (bad == NULL)
+        return out_of_memory(err);
+    into->problems = bad;
+    memcpy(all + into->count, from->samples, from->count * sizeof *all);
+    memcpy(bad + into->problems_count, from->problems, from->problems_count * sizeof *bad);
+    into->count = samples;
+    into->problems_count = problems;
+    free(from->samples);
+    free(from->problems);
+    *from = (struct dataset){0};
+    return 0;
+}
+
 static int by_path(const void *a, const void *b)
 {
     return strcmp(((const struct sample *)a)->path, ((const struct sample *)b)->path);

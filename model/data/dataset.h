@@ -76,6 +76,10 @@ int dataset_open_segmentation(struct dataset *out, const char *folder,
 int dataset_open_classification(struct dataset *out, const char *folder,
                                 const struct dataset_options *options, struct error *err);
 
+/* Moves the samples and problems of `from` to the end of `into`; `from` is empty then. ERR_MEMORY.
+ */
+int dataset_merge(struct dataset *into, struct dataset *from, struct error *err);
+
 /*
  * Decodes every file: unreadable PNGs, sizes that differ, labels above DATASET_MAX_LABEL, maps
  * without any label, images of one value, boxes outside the image. `progress` (may be NULL) is

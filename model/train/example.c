@@ -61,11 +61,12 @@ static int by_class(const void *a, const void *b)
                                                       : p->index - q->index;
 }
 
-static int find_instances(struct example *out, struct example_maker *maker, struct error *err)
+/* `min_area` in pixels of the network's input. */
+static int find_instances(struct example *out, struct example_maker *maker, double min_area,
+                          struct error *err)
 {
     struct components found;
-    if (components_find(&found, maker->labels, TRAIN_SIDE, TRAIN_SIDE, COMPONENTS_MIN_AREA, err) !=
-        0)
+    if (components_find(&found, maker->labels, TRAIN_SIDE, TRAIN_SIDE, (int64_t)min_area, err) != 0)
         return -1;
     struct ranked *order = malloc(((size_t)found.count + 1) * sizeof *order);
     uint8_t *rank = calloc((size_t)found.count + 1, 1); /* by component + 1; 0: not kept */
@@ -112,5 +113,7 @@ int example_make(struct example *out, struct example_maker *maker, const struct 
     if (!labels)
         return 0;
     resize_labels(maker->labels, &placement, labels, image->width, image->height);
-    return find_instances(out, maker, err);
+    /* The smallest region that counts is so many pixels of the slice, not of its enlargement. */
+    double pixel = (double)placement.scale_x * (double)placement.scale_y;
+    return find_instances(out, maker, COMPONENTS_MIN_AREA * pixel, err);
 }
