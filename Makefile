@@ -53,13 +53,13 @@ DEB_TIDY     := clang-tidy libomp-dev
 
 # ---- the program ----
 
-MODEL_SRC  := $(wildcard model/*.c model/*/*.c)
+MODEL_SRC  := $(filter-out model/weights/%,$(wildcard model/*.c model/*/*.c))
 API_SRC    := $(wildcard api/*.c)
 SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c))
 objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 parallel    = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
-.PHONY: all deps demo test test-programs test-unit test-http test-browser parity bench fuzz \
+.PHONY: all deps demo test test-programs test-unit test-http test-browser test-overfit parity bench fuzz \
         fuzz-run soak asan tsan valgrind format tidy lint readme install clean help FORCE
 
 all: $(BUILD)/oneshot ## build/oneshot, the one program (the default)
@@ -88,7 +88,9 @@ define link
 @$(CC) $(ALL_CFLAGS) -o $@ $(filter %.o %.a,$^) $(1) $(LIBS)
 endef
 
-$(BUILD)/oneshot: $(BUILD)/obj/server/main.o $(BUILD)/libserver.a $(BUILD)/libapi.a $(BUILD)/libmodel.a
+include model/weights/weights.mk
+
+$(BUILD)/oneshot: $(BUILD)/obj/server/main.o $(EMBEDDED) $(BUILD)/libserver.a $(BUILD)/libapi.a $(BUILD)/libmodel.a
 	$(call link)
 
 include server/assets.mk tests/http/http.mk
@@ -167,6 +169,9 @@ test-browser: $(BUILD)/oneshot $(BUILD)/oneshot-fake ## the viewer in Chromium (
 	@$(need) $(DEB_BROWSER)
 	@cd tests/browser && { [ -d node_modules/playwright-core ] || npm ci --no-audit --no-fund; }
 	@cd tests/browser && node --test run.mjs
+
+test-overfit: $(BUILD)/oneshot ## eight phantoms trained on until they are known by heart; minutes
+	@sh tests/overfit/overfit $(BUILD)
 
 parity: $(BUILD)/tests/parity ## compare with recorded outputs of the reference in FIXTURES
 	$(BUILD)/tests/parity $(FIXTURES)

@@ -16,8 +16,9 @@
 #include "model/nn/dnn.h"
 #include "model/nn/safetensors.h"
 #include "model/rcnn/score.h"
+#include "model/weights/embedded.h"
 
-/* The built-in model until weights are given: the same noise everywhere, and it says so. */
+/* The model of a program without weights: the same noise everywhere, and it says so. */
 enum { SEED = 1 };
 static const char seeded_backbone[] = "resnet18";
 
@@ -92,7 +93,7 @@ static void fill_info(struct model *model, const char *path, const struct safete
         size_t length;
         const void *bytes = safetensors_bytes(file, &length);
         sha256_hex(info->sha256, bytes, length);
-        snprintf(info->file, sizeof info->file, "%s", base_name(path));
+        snprintf(info->file, sizeof info->file, "%s", path ? base_name(path) : "");
     }
     info->parameters = params_total(model->network->params);
     info->regions = config->beta;
@@ -116,39 +117,67 @@ static void hash_values(char hex[65], struct params *params)
     sha256_format(hex, digest);
 }
 
+/* `path` NULL: the weights that come along; *out stays NULL where there are none. */
+static int open_weights(struct safetensors **out, const char *path, struct error *err)
+{
+    const struct embedded_weights *w = &embedded_weights;
+    *out = NULL;
+    if (path)
+        return safetensors_open(out, path, err);
+    if (!w)
+        return 0;
+    if (safetensors_parse(out, w->begin, (size_t)(w->end - w->begin), err) != 0)
+        return error_prefix(err, "the weights inside this program are damaged");
+    return 0;
+}
+
+static int check_embedded(const struct model_info *info, struct error *err)
+{
+    if (strcmp(info->sha256, embedded_weights.sha256) == 0)
+        return 0;
+    return error_set(err, ERR_BAD_WEIGHTS,
+                     "the weights inside this program are damaged: their SHA-256 is %s, it should "
+                     "be %s; install the program again",
+                     info->sha256, embedded_weights.sha256);
+}
+
+static int create_seeded(struct model *model, struct error *err)
+{
+    struct model_config config = config_default();
+    snprintf(config.backbone, sizeof config.backbone, "%s", seeded_backbone);
+    snprintf(config.name, sizeof config.name, "oneshot-%s-seeded", seeded_backbone);
+    /* Stored statistics of nothing would let activations grow until boxes degenerate. */
+    config.backbone_norm = config.attention_norm = NORM_BATCH;
+    if (network_create(&model->network, &config, err) != 0)
+        return -1;
+    return params_fill(model->network->params, SEED, err);
+}
+
 int model_load(struct model **out, const char *path, const struct model_options *options,
                struct error *err)
 {
     int rc = 0, before = omp_get_max_threads();
-    bool seeded = !path || !*path;
     struct safetensors *file = NULL;
-    struct model_config config = config_default();
     *out = NULL;
     struct model *model = calloc(1, sizeof *model);
     if (!model)
         return error_set(err, ERR_MEMORY, "out of memory for a model");
     model->info.threads = options && options->threads > 0 ? options->threads : cores_available();
     omp_set_num_threads(model->info.threads); /* plans are compiled for this many */
-    if (seeded) {
-        snprintf(config.backbone, sizeof config.backbone, "%s", seeded_backbone);
-        snprintf(config.name, sizeof config.name, "oneshot-%s-seeded", seeded_backbone);
-        /* Stored statistics of nothing would let activations grow until boxes degenerate. */
-        config.backbone_norm = config.attention_norm = NORM_BATCH;
-        TRY(network_create(&model->network, &config, err));
-        TRY(params_fill(model->network->params, SEED, err));
-    } else {
-        TRY(safetensors_open(&file, path, err));
-        TRY(network_load(&model->network, file, err));
-    }
+    path = path && *path ? path : NULL;
+    TRY(open_weights(&file, path, err));
+    TRY(file ? network_load(&model->network, file, err) : create_seeded(model, err));
     fill_info(model, path, file);
-    if (seeded)
+    if (file && !path)
+        TRY(check_embedded(&model->info, err));
+    if (!file)
         hash_values(model->info.sha256, model->network->params);
     TRY(detector_compile(&model->detector, model->network, DETECT_SERVE, NULL, NULL, err));
     params_drop_values(model->network->params); /* packed into the plans by now */
     *out = model;
     model = NULL;
 done:
-    if (rc && file) /* what opens files names them itself */
+    if (rc && file && path) /* what opens files names them itself */
         error_prefix(err, "%s", path);
     safetensors_close(file);
     model_free(model);

@@ -66,7 +66,7 @@ struct model_info {
     bool trained;        /* false: seeded weights, every result is noise and must say so */
     char trained_on[512];
     char sha256[65]; /* of the weight file, lower-case hex */
-    char file[256];  /* base name; "" for the built-in seeded model */
+    char file[256];  /* base name; "" for the model that comes along */
     int64_t parameters;
     int regions;                   /* beta */
     double flops;                  /* of one slice, a multiply-add is two, direct convolution */
@@ -78,7 +78,8 @@ struct model_info {
 
 /*
  * Loads, verifies and compiles a weight file (safetensors, strict). `path` NULL or "" gives the
- * default model. Errors: ERR_IO, ERR_BAD_WEIGHTS (every missing, unexpected and misshapen tensor
+ * model that comes along: the one embedded in the program (its SHA-256 is checked), or seeded
+ * weights where none is. Errors: ERR_IO, ERR_BAD_WEIGHTS (every missing, unexpected and misshapen tensor
  * named), ERR_BAD_CONFIG, ERR_MEMORY. Takes tenths of a second to seconds.
  */
 int model_load(struct model **out, const char *path, const struct model_options *options,

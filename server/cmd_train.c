@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <math.h>
-#include <omp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,11 +213,11 @@ static int start_or_resume(struct job *job, struct error *err)
 static int open_job(struct job *job, struct error *err)
 {
     const struct train_settings *s = &job->settings;
-    omp_set_num_threads(s->threads > 0 ? s->threads : config_cores());
     if (make_paths(job, err) != 0 || parts_cut(&job->freeze, s->freeze, err) != 0 ||
         open_all_data(job, err) != 0 || make_network(job, err) != 0 || describe(job, err) != 0)
         return -1;
     job->options = train_settings_options(s, run_length(job), &job->freeze);
+    job->options.threads = s->threads > 0 ? s->threads : config_cores();
     if (loop_open(&job->loop, job->network, job->segmentation.count ? &job->segmentation : NULL,
                   job->classification.count ? &job->classification : NULL, &job->options, err) != 0)
         return -1;
@@ -251,9 +250,7 @@ static void close_job(struct job *job)
 static int validate_now(struct job *job, struct error *err)
 {
     struct validation figures;
-    int threads = omp_get_max_threads();
-    int rc = validate(&figures, &job->validation, job->last, threads, err);
-    omp_set_num_threads(threads);
+    int rc = validate(&figures, &job->validation, job->last, job->options.threads, err);
     if (rc != 0)
         return error_prefix(err, "validation");
     bool best = isfinite(figures.score) && !(figures.score <= job->best);

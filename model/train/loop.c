@@ -1,6 +1,7 @@
 #include "model/train/loop_private.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +70,8 @@ int loop_open(struct loop **out, struct network *network, const struct dataset *
     l->classification = classification;
     l->previous_segment = (double)INFINITY;
     TRY(check_options(options, err));
+    if (options->threads > 0)
+        omp_set_num_threads(options->threads); /* plans are compiled for this many */
     if (!segmentation && !classification)
         TRY(error_set(err, ERR_ARGUMENT, "there is nothing to train on"));
     TRY(params_own(network->params, err));

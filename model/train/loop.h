@@ -34,6 +34,7 @@ struct loop_options {
     struct sampling sampling;
     const char *const *freeze; /* name prefixes that stay as they are, ended by NULL; or NULL */
     uint64_t seed;
+    int threads; /* OpenMP threads of the calling thread from now on; 0: as they are */
 };
 
 /* The recipe of the paper: lr 1e-5, decay 1e-3, constant, no augmentation; iterations are not set.
