@@ -79,8 +79,8 @@ struct model_info {
 /*
  * Loads, verifies and compiles a weight file (safetensors, strict). `path` NULL or "" gives the
  * model that comes along: the one embedded in the program (its SHA-256 is checked), or seeded
- * weights where none is. Errors: ERR_IO, ERR_BAD_WEIGHTS (every missing, unexpected and misshapen tensor
- * named), ERR_BAD_CONFIG, ERR_MEMORY. Takes tenths of a second to seconds.
+ * weights where none is. Errors: ERR_IO, ERR_BAD_WEIGHTS (every missing, unexpected and misshapen
+ * tensor named), ERR_BAD_CONFIG, ERR_MEMORY. Takes tenths of a second to seconds.
  */
 int model_load(struct model **out, const char *path, const struct model_options *options,
                struct error *err);
