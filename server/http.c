@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "server/file.h"
+#include "server/listen.h"
 #include "server/ticket.h"
 #include "server/watch.h"
 
@@ -461,11 +462,12 @@ int http_start(struct http **out, struct service *service, int listener, struct 
 
 /*
  * Takes in the connections that the kernel has accepted and the library has not yet: closing the
- * socket would reset them, though their clients believe them open.
+ * socket would reset them, though their clients believe them open. Those that come meanwhile cannot
+ * draw it out.
  */
 static void take_backlog(struct http *http, int socket)
 {
-    for (;;) {
+    for (int i = 0; i <= LISTEN_BACKLOG; i++) {
         struct sockaddr_storage from;
         socklen_t size = sizeof from;
         int fd = accept4(socket, (struct sockaddr *)&from, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);

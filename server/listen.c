@@ -10,8 +10,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 511 };
-
 static int open_address(const struct addrinfo *info)
 {
     int one = 1;
@@ -19,7 +17,7 @@ static int open_address(const struct addrinfo *info)
     if (fd < 0)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+    if (bind(fd, info->ai_addr, info->ai_addrlen) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
         return fd;
     int reason = errno;
     close(fd);
@@ -88,7 +86,7 @@ int listen_unix(int *out, char address[LISTEN_ADDRESS_SIZE], const char *path, s
         unlink(path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&where, sizeof where) != 0 ||
-        listen(fd, BACKLOG) != 0) {
+        listen(fd, LISTEN_BACKLOG) != 0) {
         int reason = errno;
         if (fd >= 0)
             close(fd);

@@ -6,7 +6,10 @@
 
 #include "model/base/error.h"
 
-enum { LISTEN_ADDRESS_SIZE = 192 };
+enum {
+    LISTEN_BACKLOG = 511, /* connections accepted by the kernel alone */
+    LISTEN_ADDRESS_SIZE = 192
+};
 
 /*
  * Listens on host and port (0: any free one). `address` says where in the form of a URL with this
