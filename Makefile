@@ -190,7 +190,7 @@ soak: deps ## attack the service, SOAK_SECONDS (60) by 64 clients; SOAK_BACKBONE
 	@$(parallel) $(SOAKED)
 	@for b in $(SOAK_BACKBONE); do \
 	    FAKE_PREDICT_MS=20 build/tests/soak --seconds $(SOAK_SECONDS) --requests $(SOAK_REQUESTS) \
-	        $(if $(filter-out release,$(V)),--unbounded) $$([ $$b = default ] || echo --backbone $$b) \
+	        $(if $(filter-out release,$(V)),--unbounded --idle 20 --patience 600) $$([ $$b = default ] || echo --backbone $$b) \
 	        -- $(RUN_$(V)) $(SOAKED) || exit 1; \
 	done
 

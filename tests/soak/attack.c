@@ -22,7 +22,7 @@ static void count(struct client *client, enum verdict verdict, const char *manne
 {
     struct attack *attack = client->attack;
     atomic_fetch_add(&attack->verdicts[verdict], 1);
-    if (verdict != WRONG)
+    if (verdict != WRONG || attack->quiet)
         return;
     pthread_mutex_lock(&attack->lock);
     printf("  wrong: \"%s\", %s: %s\n", name, manner, why);

@@ -8,6 +8,7 @@
  *   --requests N     sent in peace before, to see whether memory grows (500)
  *   --backbone NAME  a model with seeded weights in a file; without it, the default model
  *   --patience N     seconds until an answer is missed (120)
+ *   --idle N         seconds of silence that end a connection (3)
  *   --unbounded      memory is printed, not judged: sanitizers, valgrind
  */
 #include <stdarg.h>
@@ -24,7 +25,7 @@
 enum { ALLOWED_MB = 400, ALLOWED_GROWTH_MB = 8 };
 
 struct settings {
-    int seconds, clients, requests, patience;
+    int seconds, clients, requests, patience, idle;
     const char *backbone;
     bool bounded;
     char *const *command;
@@ -187,6 +188,32 @@ static int attack(const struct subject *subject, struct inputs *inputs, const st
            (attack.verdicts[RIGHT] == 0);
 }
 
+static void *end_soon(void *context)
+{
+    nap_ms(1000);
+    subject_end(context);
+    return NULL;
+}
+
+/* SIGTERM in the middle of an attack; the exit code. */
+static int farewell(struct subject *subject, struct inputs *inputs, const struct settings *set)
+{
+    struct attack attack = {.inputs = inputs,
+                            .port = subject->port,
+                            .clients = set->clients,
+                            .workers = subject->workers,
+                            .until_ms = now_ms() + 2000,
+                            .patience_ms = 1e3 * set->patience,
+                            .quiet = true,
+                            .lock = PTHREAD_MUTEX_INITIALIZER};
+    pthread_t ender;
+    if (pthread_create(&ender, NULL, end_soon, subject) != 0)
+        die("no thread");
+    attack_run(&attack);
+    pthread_join(ender, NULL);
+    return subject_wait(subject, attack.patience_ms);
+}
+
 static int soak(const struct settings *set)
 {
     struct subject subject;
@@ -201,7 +228,7 @@ static int soak(const struct settings *set)
         if (stat(path, &file) != 0)
             die("no weight file");
     }
-    double ready = subject_start(&subject, set->command, path, patience), peak;
+    double ready = subject_start(&subject, set->command, path, set->idle, patience), peak;
     printf("== %s, %d workers, weight file %.1f MB\n", *path ? set->backbone : "default model",
            subject.workers, (double)file.st_size / 1048576);
     printf("  ready   after %.2f s, %.1f MB\n", ready / 1e3, subject_status(&subject, "VmRSS"));
@@ -222,8 +249,9 @@ static int soak(const struct settings *set)
         printf(", at most 2 x %.1f + %d = %.1f MB", (double)file.st_size / 1048576, ALLOWED_MB,
                bound);
     bool beyond = set->bounded && *path && peak > bound;
-    int code = subject_stop(&subject, patience);
-    printf("%s\n  ended   with code %d\n", beyond ? ": TOO MUCH" : "", code);
+    printf("%s\n", beyond ? ": TOO MUCH" : "");
+    int code = farewell(&subject, &inputs, set);
+    printf("  ended   under attack, with code %d\n", code);
     int complaints = subject_complaints(&subject);
     faults += wrong + beyond + (code != 0) + complaints;
     inputs_free(&inputs);
@@ -236,14 +264,15 @@ static int soak(const struct settings *set)
 
 int main(int argc, char **argv)
 {
-    struct settings set = {60, 64, 500, 120, "", true, NULL};
+    struct settings set = {60, 64, 500, 120, 3, "", true, NULL};
     struct {
         const char *name;
         int *value;
     } numbers[] = {{"--seconds", &set.seconds},
                    {"--clients", &set.clients},
                    {"--requests", &set.requests},
-                   {"--patience", &set.patience}};
+                   {"--patience", &set.patience},
+                   {"--idle", &set.idle}};
     int i = 1;
     for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
         bool known = false;

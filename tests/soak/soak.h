@@ -28,12 +28,18 @@ struct subject {
     int port, workers;
 };
 
-/* Runs command (NULL-terminated) with `serve` and flags, until it is ready; the milliseconds. */
-double subject_start(struct subject *subject, char *const *command, const char *model,
+/*
+ * Runs command (NULL-terminated) with `serve` and flags, until it is ready; the milliseconds.
+ * `idle` seconds of silence end a connection, twenty times as long is allowed for a request.
+ */
+double subject_start(struct subject *subject, char *const *command, const char *model, int idle,
                      double patience_ms);
 
-/* SIGTERM; the exit code, 128 + n for signal n. */
-int subject_stop(struct subject *subject, double patience_ms);
+/* Asks it to end: SIGTERM. */
+void subject_end(const struct subject *subject);
+
+/* Waits for its end; the exit code, 128 + n for signal n. */
+int subject_wait(struct subject *subject, double patience_ms);
 
 /* A field of /proc/PID/status in MB or as a count: "VmRSS", "VmHWM", "Threads". */
 double subject_status(const struct subject *subject, const char *field);
@@ -128,6 +134,7 @@ struct attack {
     struct inputs *inputs;
     int port, clients, workers;
     double until_ms, patience_ms;
+    bool quiet; /* the service ends meanwhile: nothing is judged */
     atomic_int verdicts[VERDICTS];
     atomic_int next_client;
     pthread_mutex_t lock; /* of what is printed */

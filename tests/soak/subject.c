@@ -23,11 +23,15 @@ static char *read_log(const struct subject *subject)
     return text;
 }
 
-static void run(char *const *command, const char *model, int log)
+static void run(char *const *command, const char *model, int idle, int log)
 {
-    static const char *const flags[] = {
-        "serve", "--host",    "127.0.0.1", "--port",         "0",  "--workers", "2", "--queue",
-        "40",    "--timeout", "60s",       "--idle-timeout", "3s", NULL};
+    char idle_timeout[16], timeout[16];
+    const char *const flags[] = {"serve",      "--host",    "127.0.0.1", "--port",
+                                 "0",          "--workers", "2",         "--queue",
+                                 "40",         "--timeout", timeout,     "--idle-timeout",
+                                 idle_timeout, NULL};
+    snprintf(idle_timeout, sizeof idle_timeout, "%ds", idle);
+    snprintf(timeout, sizeof timeout, "%ds", 20 * idle);
     const char *words[MAX_WORDS];
     int n = 0;
     while (*command && n < MAX_WORDS - 20)
@@ -58,14 +62,14 @@ static int number_in(const struct subject *subject, const char *event, const cha
     return number;
 }
 
-double subject_start(struct subject *subject, char *const *command, const char *model,
+double subject_start(struct subject *subject, char *const *command, const char *model, int idle,
                      double patience_ms)
 {
     double start = now_ms();
     *subject = (struct subject){.log = memfd_create("log", MFD_CLOEXEC)};
     subject->pid = fork();
     if (subject->pid == 0)
-        run(command, model, subject->log);
+        run(command, model, idle, subject->log);
     while (number_in(subject, "\"event\":\"ready\"", "\"after_ms\":") < 0) {
         nap_ms(2);
         if (waitpid(subject->pid, NULL, WNOHANG) != 0 || now_ms() - start > patience_ms) {
@@ -79,11 +83,15 @@ double subject_start(struct subject *subject, char *const *command, const char *
     return ready;
 }
 
-int subject_stop(struct subject *subject, double patience_ms)
+void subject_end(const struct subject *subject)
+{
+    kill(subject->pid, SIGTERM);
+}
+
+int subject_wait(struct subject *subject, double patience_ms)
 {
     int status = 0;
     double until = now_ms() + patience_ms;
-    kill(subject->pid, SIGTERM);
     while (waitpid(subject->pid, &status, WNOHANG) == 0) {
         if (now_ms() > until)
             die("the service does not end");
