@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "model/base/threads.h"
 #include "model/data/normalize.h"
 #include "model/model.h"
 #include "model/net/backbone.h"
@@ -312,6 +313,7 @@ static void measure(const char *backbone, enum norm_mode mode, int cores)
 
 int main(int argc, char **argv)
 {
+    threads_wait_briefly(argv); /* as the program does */
     if (argc == 3 && strcmp(argv[1], "--serve-like") == 0)
         return serve_like_child(argv[2]);
     int cores = omp_get_num_procs();
