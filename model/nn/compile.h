@@ -24,6 +24,8 @@ struct step {
     int slot[STEP_SLOTS];         /* a kernel gets their addresses as p[0..] */
     int64_t number[STEP_NUMBERS]; /* sizes, for kernels */
     float *param[4];              /* running statistics and gradients a kernel writes */
+    int node;                     /* whose op added it; -1: an output's layout */
+    bool product;                 /* convolution, matrix product or LSTM: work that FLOPs count */
 };
 
 struct pack {

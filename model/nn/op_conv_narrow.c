@@ -61,5 +61,6 @@ int conv_narrow_forward(struct plan *plan, int index, const struct conv_shape *c
     const int64_t numbers[] = {shape.n,         shape.h,      shape.w,   shape.channels,
                                shape.per_group, shape.stride, shape.relu};
     memcpy(step->number, numbers, sizeof numbers);
+    step->product = true;
     return 0;
 }

@@ -222,6 +222,7 @@ static struct step *add_step(struct plan *plan, int count, const int *args, cons
     struct step *step = &plan->steps[plan->steps_count];
     memset(step, 0, sizeof *step);
     step->count = count;
+    step->node = plan->compiling;
     for (int i = 0; i < count; i++) {
         if (slots[i] < 0)
             return NULL; /* the error of the failed slot stands */
@@ -242,6 +243,14 @@ struct step *plan_add_kernel(struct plan *plan, void (*kernel)(const struct step
     return step;
 }
 
+static bool is_product(dnnl_primitive_desc_t pd)
+{
+    dnnl_primitive_kind_t kind = dnnl_undefined_primitive;
+    dnnl_primitive_desc_query(pd, dnnl_query_primitive_kind, 0, &kind);
+    return kind == dnnl_convolution || kind == dnnl_inner_product || kind == dnnl_matmul ||
+           kind == dnnl_rnn;
+}
+
 int plan_add_primitive(struct plan *plan, dnnl_primitive_desc_t pd, int count, const int *args,
                        const int *slots, struct error *err)
 {
@@ -259,6 +268,7 @@ int plan_add_primitive(struct plan *plan, dnnl_primitive_desc_t pd, int count, c
     struct step *step = add_step(plan, count, all_args, all_slots, err);
     TRY(step ? 0 : -1);
     step->primitive = primitive;
+    step->product = is_product(pd);
     primitive = NULL;
 done:
     if (primitive)
@@ -563,6 +573,7 @@ static int compile_backward(struct plan *plan, const struct plan_output *outputs
         const struct node *node = &plan->nodes[i];
         if (node->alias >= 0 || node->dead || !plan->wants_grad[i] || plan->grad[i] < 0)
             continue;
+        plan->compiling = i;
         if (node->kind == OP_INPUT) {
             int slot = plan->grad[i];
             plan->buffers[plan->slots[slot].buffer].pinned = true;
@@ -667,6 +678,7 @@ int plan_compile(struct plan **out, const struct graph *graph, const struct plan
         const struct node *node = &plan->nodes[i];
         if (node->alias >= 0 || node->dead)
             continue;
+        plan->compiling = i;
         rc = node->kind == OP_INPUT ? compile_input(plan, i, err)
                                     : ops[node->kind]->forward(plan, i, err);
         if (rc != 0) {
@@ -675,6 +687,7 @@ int plan_compile(struct plan **out, const struct graph *graph, const struct plan
             goto done;
         }
     }
+    plan->compiling = -1;
     TRY(compile_outputs(plan, outputs, outputs_count, err));
     plan->forward_steps = plan->steps_count;
     if (!plan_inference(plan))

@@ -69,6 +69,20 @@ float *run_value(const struct run *run, int node);
  * after it. */
 float *run_grad(const struct run *run, int node);
 
+/*
+ * For measurements: after every step of a run `watch` is told what was done, and once with NULL
+ * before the first step of a pass. What it takes is read from the caller's own clock.
+ */
+struct run_note {
+    const char *op;    /* "convolution" */
+    const char *layer; /* the first parameter's name, or "" */
+    const char *how;   /* oneDNN's implementation, or "kernel" */
+    bool product;      /* convolution, matrix product or LSTM */
+    bool backward;
+};
+void run_watch(struct run *run, void (*watch)(void *context, const struct run_note *note),
+               void *context);
+
 int run_forward(struct run *run, struct error *err);
 /* Parameter gradients are added to what params already hold. */
 int run_backward(struct run *run, struct error *err);

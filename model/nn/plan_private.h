@@ -41,6 +41,7 @@ struct plan {
     int constants_count, constants_capacity;
 
     size_t workspace_bytes, external_bytes;
+    int compiling; /* the node whose op is adding steps; -1: none */
 };
 
 void plan_free_pack(const struct plan *plan, struct pack *pack);

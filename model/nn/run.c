@@ -15,6 +15,8 @@ struct run {
     void *external, *workspace; /* workspace NULL where it is shared */
     void **address;             /* by slot */
     struct run_step *steps;
+    void (*watch)(void *context, const struct run_note *note); /* NULL: nobody looks */
+    void *watch_context;
 };
 
 static void *take(size_t bytes)
@@ -113,19 +115,47 @@ float *run_grad(const struct run *run, int node)
     return slot < 0 ? NULL : run->address[slot];
 }
 
+void run_watch(struct run *run, void (*watch)(void *context, const struct run_note *note),
+               void *context)
+{
+    run->watch = watch;
+    run->watch_context = context;
+}
+
+static void tell(const struct run *run, int index)
+{
+    const struct plan *plan = run->plan;
+    const struct step *step = &plan->steps[index];
+    const struct node *node = step->node < 0 ? NULL : &plan->nodes[step->node];
+    struct run_note note = {.op = node ? ops[node->kind]->name : "output",
+                            .layer = "",
+                            .how = "kernel",
+                            .product = step->product,
+                            .backward = index >= plan->forward_steps};
+    if (node && node->param[0] >= 0)
+        note.layer = params_peek(plan->graph->params, node->param[0])->name;
+    const_dnnl_primitive_desc_t pd;
+    if (step->primitive && dnnl_primitive_get_primitive_desc(step->primitive, &pd) == dnnl_success)
+        dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &note.how);
+    run->watch(run->watch_context, &note);
+}
+
 static int execute(struct run *run, int first, int end, struct error *err)
 {
+    if (run->watch)
+        run->watch(run->watch_context, NULL);
     for (int i = first; i < end; i++) {
         const struct step *step = &run->plan->steps[i];
         struct run_step *bound = &run->steps[i];
-        if (step->kernel) {
+        dnnl_status_t status = dnnl_success;
+        if (step->kernel)
             step->kernel(step, bound->address);
-            continue;
-        }
-        dnnl_status_t status =
-            dnnl_primitive_execute(step->primitive, run->stream, step->count, bound->args);
+        else
+            status = dnnl_primitive_execute(step->primitive, run->stream, step->count, bound->args);
         if (status != dnnl_success)
             return dnn_check(status, "to run a layer", err);
+        if (run->watch)
+            tell(run, i);
     }
     return dnn_check(dnnl_stream_wait(run->stream), "to finish a layer", err);
 }

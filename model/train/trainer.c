@@ -214,6 +214,15 @@ const struct bench *trainer_bench(const struct trainer *trainer)
     return trainer->bench;
 }
 
+void trainer_watch(struct trainer *t, void (*watch)(void *, const struct run_note *), void *context)
+{
+    for (int i = 0; i < PARTS; i++)
+        run_watch(t->run[i], watch, context);
+    for (int i = 0; i < SUBNETS; i++)
+        if (t->bench->run[i])
+            run_watch(t->bench->run[i], watch, context);
+}
+
 int trainer_refresh(struct trainer *t, struct error *err)
 {
     for (int i = 0; i < PARTS; i++)

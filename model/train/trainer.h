@@ -90,6 +90,11 @@ void trainer_copy_weights(struct network *network);
 /* Packs changed weights again; call after every optimizer step or copy. */
 int trainer_refresh(struct trainer *trainer, struct error *err);
 
+/* run_watch() for every layer of both steps. */
+struct run_note;
+void trainer_watch(struct trainer *trainer, void (*watch)(void *, const struct run_note *),
+                   void *context);
+
 /* What the last step saw, for tests: proposals, and the regions of a classification step. */
 struct bench;
 const struct bench *trainer_bench(const struct trainer *trainer);

@@ -489,6 +489,59 @@ START_TEST(running_allocates_nothing)
 }
 END_TEST
 
+/* ---- watching ---- */
+
+struct watched {
+    int passes, products[2], others[2]; /* by direction */
+    bool named;
+};
+
+static void count_note(void *context, const struct run_note *note)
+{
+    struct watched *w = context;
+    if (!note) {
+        w->passes++;
+        return;
+    }
+    (note->product ? w->products : w->others)[note->backward]++;
+    w->named |= strcmp(note->layer, "conv.weight") == 0 && strcmp(note->op, "convolution") == 0;
+    ck_assert_ptr_nonnull(note->how);
+}
+
+START_TEST(a_watcher_is_told_of_every_step)
+{
+    struct error err;
+    struct plan *plan;
+    struct run *run;
+    struct rig rig;
+    struct watched w = {0};
+    rig_open(&rig);
+    struct graph *g = &rig.graph;
+    int x = graph_input(g, 16, 8, 8, LAYOUT_NCHW);
+    x = graph_relu(
+        g, graph_norm(g, graph_conv(g, x, "conv", 16, 3, 1, 1, 1, true), "norm", NORM_BATCH));
+    rig_output(&rig, x, LAYOUT_NCHW);
+    rig_fill(&rig, 4);
+    compile(&rig, &plan, &run, 1, EVALUATE, NULL);
+    run_watch(run, count_note, &w);
+    ck_assert_int_eq(run_forward(run, &err), 0);
+    ck_assert_int_eq(w.passes, 1);
+    ck_assert_int_eq(w.products[0], 1); /* the convolution */
+    ck_assert_int_ge(w.others[0], 2);   /* the norm's statistics, the norm */
+    ck_assert_int_eq(w.products[1] + w.others[1], 0);
+    ck_assert(w.named);
+    ck_assert_int_eq(run_backward(run, &err), 0);
+    ck_assert_int_eq(w.passes, 2);
+    ck_assert_int_eq(w.products[1], 2); /* gradients of the input and of the weight */
+    run_watch(run, NULL, NULL);
+    ck_assert_int_eq(run_forward(run, &err), 0);
+    ck_assert_int_eq(w.passes, 2);
+    run_close(run);
+    plan_free(plan);
+    rig_close(&rig);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("plan");
@@ -506,6 +559,7 @@ int main(void)
     tcase_add_test(tc, refresh_reaches_merged_layers);
     tcase_add_loop_test(tc, no_memory_is_an_error, 0, 2);
     tcase_add_test(tc, running_allocates_nothing);
+    tcase_add_test(tc, a_watcher_is_told_of_every_step);
     suite_add_tcase(suite, tc);
     SRunner *runner = srunner_create(suite);
     srunner_set_fork_status(runner, CK_NOFORK);
