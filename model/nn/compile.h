@@ -14,7 +14,7 @@
 #include "model/nn/graph.h"
 #include "model/nn/plan.h"
 
-enum { STEP_SLOTS = 16, NODE_KEPT = 6, STEP_NUMBERS = 8 };
+enum { STEP_SLOTS = 16, NODE_KEPT = 6, STEP_NUMBERS = 12 };
 
 struct step {
     dnnl_primitive_t primitive; /* or */

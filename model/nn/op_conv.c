@@ -241,6 +241,8 @@ static int conv_forward(struct plan *plan, int index, struct error *err)
     struct conv_shape c = conv_describe(plan, index);
     if (conv_narrow_pays(plan, &c))
         return conv_narrow_forward(plan, index, &c, err);
+    if (conv_winograd4_pays(plan, index, &c))
+        return conv_winograd4_forward(plan, index, &c, err);
     if (conv_wide_pays(plan, index, &c))
         return conv_wide_forward(plan, index, &c, err);
     dnnl_primitive_desc_t pd;
@@ -381,20 +383,25 @@ static int conv_backward(struct plan *plan, int index, struct error *err)
 {
     const struct node *node = plan_node(plan, index);
     struct conv_shape c = conv_describe(plan, index);
-    int grad = plan_output_grad(plan, index, err), dx, dw, db;
+    int grad = plan_output_grad(plan, index, err), dx, dw, db, rc;
+    bool winograd = conv_winograd4_trains(plan, index, &c);
     if (grad < 0)
         return -1;
     if (plan_wants_grad(plan, node->input[0])) {
-        if (conv_grad_input(plan, &c, grad, index, 0,
-                            node->equal_channels ? conv_fill_weight : NULL, &dx, err) != 0 ||
-            plan_give_grad(plan, node->input[0], dx, err) != 0)
+        rc = winograd ? conv_winograd4_grad_input(plan, index, &c, grad, &dx, err)
+                      : conv_grad_input(plan, &c, grad, index, 0,
+                                        node->equal_channels ? conv_fill_weight : NULL, &dx, err);
+        if (rc != 0 || plan_give_grad(plan, node->input[0], dx, err) != 0)
             return -1;
     }
     float *weight_grad = node_param_grad(plan, index, 0);
     if (!weight_grad && !node_param_grad(plan, index, 1))
         return 0;
-    if (conv_grad_weight(plan, &c, plan_value(plan, node->input[0]), grad, &dw, c.bias ? &db : NULL,
-                         err) != 0)
+    int source = plan_value(plan, node->input[0]);
+    rc = winograd
+             ? conv_winograd4_grad_weight(plan, &c, source, grad, &dw, c.bias ? &db : NULL, err)
+             : conv_grad_weight(plan, &c, source, grad, &dw, c.bias ? &db : NULL, err);
+    if (rc != 0)
         return -1;
     dnnl_memory_desc_t plain = conv_plain_weight(&c);
     dnnl_memory_desc_t vector = md_of(1, (const int64_t[]){c.out.c}, dnnl_a);

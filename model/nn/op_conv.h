@@ -29,6 +29,17 @@ int conv_narrow_forward(struct plan *plan, int index, const struct conv_shape *c
 bool conv_wide_pays(const struct plan *plan, int index, const struct conv_shape *c);
 int conv_wide_forward(struct plan *plan, int index, const struct conv_shape *c, struct error *err);
 
+/* 3x3 convolutions whose channels fill vectors, and their gradients. `grad` and `source` are slots,
+ * results go through pointers to slots; see conv_grad_input() and conv_grad_weight(). */
+bool conv_winograd4_pays(const struct plan *plan, int index, const struct conv_shape *c);
+int conv_winograd4_forward(struct plan *plan, int index, const struct conv_shape *c,
+                           struct error *err);
+bool conv_winograd4_trains(const struct plan *plan, int index, const struct conv_shape *c);
+int conv_winograd4_grad_input(struct plan *plan, int index, const struct conv_shape *c, int grad,
+                              int *out, struct error *err);
+int conv_winograd4_grad_weight(struct plan *plan, const struct conv_shape *c, int source, int grad,
+                               int *weight, int *bias, struct error *err);
+
 /* PyTorch's weight layout for this convolution. */
 dnnl_memory_desc_t conv_plain_weight(const struct conv_shape *c);
 

@@ -303,7 +303,7 @@ static void set_numbers(struct step *step, const struct plan *plan, int index,
                         const struct blocked *v)
 {
     const struct node *node = plan_node(plan, index);
-    const int64_t numbers[STEP_NUMBERS] = {
+    const int64_t numbers[] = {
         v->n,        v->blocks,  v->spatial,          v->inner,
         v->channels, node->relu, node->residual >= 0, plan_train_stats(plan)};
     memcpy(step->number, numbers, sizeof numbers);

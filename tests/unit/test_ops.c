@@ -56,6 +56,11 @@ static const struct example examples[] = {
     {OP_CONV, 2, 16, 28, 28, 4, 1, 1, 0, 1, BIAS | LAST},
     {OP_CONV, 2, 5, 6, 5, 7, 3, 1, 1, 1, BIAS | RELU},
     {OP_CONV, 1, 1, 5, 6, 1, 3, 1, 1, 1, BIAS},
+    /* By tiles of 4x4, gradients as well. */
+    {OP_CONV, 2, 32, 23, 22, 64, 3, 1, 1, 1, BIAS | RELU | LEAD | TRAIL},
+    {OP_CONV, 5, 32, 14, 14, 32, 3, 1, 1, 1, BIAS | LAST},
+    {OP_CONV, 1, 32, 32, 30, 32, 3, 1, 1, 1, RUNNING | ADD_INPUT | RELU},
+    {OP_CONV, 1, 32, 32, 30, 32, 3, 1, 1, 1, BATCH | ADD_BEFORE | RELU | LEAD},
     /* Wide ones on small planes. */
     {OP_CONV, 1, 352, 4, 2, 352, 3, 1, 1, 1, RUNNING | ADD_INPUT | RELU | LAST},
     {OP_CONV, 1, 400, 2, 2, 300, 3, 1, 1, 1, BIAS},
