@@ -17,7 +17,7 @@ struct settings {
     int scheme, group;
     float threshold, coco_threshold;
     int most, threads, resamples, seed;
-    bool crop, quiet;
+    bool crop, no_pictures, quiet;
 };
 
 static const char *const scheme_names[] = {"three", "binary", NULL};
@@ -42,6 +42,8 @@ static const struct flag table[] = {
     {"json", 'j', FLAG_TEXT, FIELD(json), "", 0, 0, NULL, "FILE", "write all figures here"},
     {"html", 'o', FLAG_TEXT, FIELD(html), "", 0, 0, NULL, "FILE",
      "write the report here: one page with plots and pictures"},
+    {"no-pictures", 0, FLAG_SWITCH, FIELD(no_pictures), NULL, 0, 0, NULL, NULL,
+     "a report without slices, for data that must not be passed on"},
     {"log", 0, FLAG_TEXT, FIELD(log), "", 0, 0, NULL, "FILE",
      "training log (a JSON object a line), drawn in the report"},
     {"note", 0, FLAG_TEXT, FIELD(note), "", 0, 0, NULL, "TEXT",
@@ -171,6 +173,7 @@ static void print_summary(const struct eval_results *results)
         print_figure("  AP at .75, per image", d->per_image[0].at[AP_AT_75]);
         print_figure("  AP at .50:.95, per image", d->per_image[0].mean);
         print_figure("  AP at .50:.95, COCO", d->coco[0].mean);
+        print_figure("  IoU, lungs", s->regions[REGION_LUNGS].iou);
         print_figure("  Dice, lesions", s->regions[REGION_LESIONS].dice);
         print_figure("  Dice, lungs with lesions", s->regions[REGION_LUNG_FIELD].dice);
     }
@@ -216,7 +219,7 @@ static int report(const struct settings *settings, const struct eval_run *run, s
         TRY(read_log(&log, settings->log, err));
         summary.results.log = &log;
     }
-    if (*settings->html) {
+    if (*settings->html && !settings->no_pictures) {
         TRY(eval_pictures_make(&pictures, run, err));
         summary.results.best = pictures.best;
         summary.results.best_count = pictures.best_count;

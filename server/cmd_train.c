@@ -282,7 +282,8 @@ static int run_job(struct job *job, struct error *err)
         if (loop_iterate(job->loop, &report, err) != 0)
             return -1;
         int64_t done = loop_position(job->loop);
-        bool stop = asked_to_stop, due = every(done, total, s->checkpoint_every) || stop;
+        bool stop = asked_to_stop || done == s->stop_after,
+             due = every(done, total, s->checkpoint_every) || stop;
         bool measure = job->validates && every(done, total, s->validate_every);
         train_log_step(&job->log, &report);
         /* With every checkpoint, so that a resumed run's log has the same lines. */
@@ -298,7 +299,7 @@ static int run_job(struct job *job, struct error *err)
         if (stop && done < total) {
             train_log_say(&job->log, "stopped after %lld of %lld iterations; --resume continues",
                           (long long)done, (long long)total);
-            return STOPPED;
+            return asked_to_stop ? STOPPED : 0;
         }
     }
     train_log_say(&job->log, "done: %s%s%s", job->last, isfinite(job->best) ? ", the best is " : "",

@@ -102,6 +102,8 @@ static const struct flag table[] = {
      "where checkpoint.safetensors, last.safetensors, best.safetensors and log.jsonl go"},
     {"resume", 0, FLAG_SWITCH, FIELD(resume), NULL, 0, 0, NULL, NULL,
      "continue from DIR/checkpoint.safetensors, or start where there is none"},
+    {"stop-after", 0, FLAG_INT, FIELD(stop_after), "0", 0, 0, NULL, "N",
+     "end after N iterations of the run with a checkpoint, to be resumed; 0: at its end"},
     {"val-segmentation", 0, FLAG_TEXT, FIELD(val_segmentation), "", 0, 0, NULL, "DIR",
      "slices with label maps to validate on"},
     {"val-classification", 0, FLAG_TEXT, FIELD(val_classification), "", 0, 0, NULL, "DIR",

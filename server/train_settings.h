@@ -40,7 +40,7 @@ struct train_settings {
 
     /* output */
     const char *out;
-    int validate_every, checkpoint_every, log_every;
+    int stop_after, validate_every, checkpoint_every, log_every;
     bool resume, half, quiet;
 };
 
