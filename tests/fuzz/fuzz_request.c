@@ -45,8 +45,14 @@ static void check_header(const char *value)
 static void answer(char **lines, size_t length)
 {
     static const struct asset page = {"/index.html", "text/html", "\"1\"", (const uint8_t *)"", 0};
-    const struct api api = {
-        "/ct", true, &page, 1, {.max_body = 1000, .timeout_ms = 1000, .queue_capacity = 1}};
+    static const struct api api = {
+        .prefix = "/ct",
+        .ui = true,
+        .cors_origins = "https://viewer.example",
+        .assets = &page,
+        .assets_count = 1,
+        .limits = {.max_body = 1000, .timeout_ms = 1000, .queue_capacity = 1},
+    };
     static const struct model_info model = {.name = "none"};
     const struct api_state state = {.phase = (enum api_phase)(length % (PHASE_FAILED + 1)),
                                     .model = length % 7 ? &model : NULL,

@@ -18,6 +18,7 @@ static struct {
     const char *const *answers; /* "": closes without a word */
     char *requests[MOST];       /* what came, heads only */
     pthread_t thread;
+    bool ended;
 } stage;
 
 /* Reads a head and the body it announces; the head is kept. */
@@ -74,12 +75,21 @@ static void raise_curtain(const char *const *answers, int count)
     ck_assert_int_eq(pthread_create(&stage.thread, NULL, play, NULL), 0);
 }
 
-/* Ends the play; how many requests there were. */
+/* Ends the play; stage.requests may be looked at. */
+static void end_play(void)
+{
+    if (!stage.ended) {
+        shutdown(stage.listener, SHUT_RDWR);
+        pthread_join(stage.thread, NULL);
+        close(stage.listener);
+    }
+    stage.ended = true;
+}
+
+/* The same, and lets go of the requests; how many there were. */
 static int drop_curtain(void)
 {
-    shutdown(stage.listener, SHUT_RDWR);
-    close(stage.listener);
-    pthread_join(stage.thread, NULL);
+    end_play();
     for (int i = 0; i < stage.served; i++)
         free(stage.requests[i]);
     return stage.served;
@@ -181,6 +191,7 @@ START_TEST(streams_pass_through)
         char *said;
         raise_curtain(cases[i].answers, 2);
         int code = run_client(&said, WORDS("--as", "ndjson", "--retries", "3"), NULL);
+        end_play();
         bool asked = strstr(stage.requests[0], "Accept: application/x-ndjson") != NULL;
         int requests = drop_curtain();
         ck_assert_msg(code == cases[i].code && strncmp(said, events, sizeof events - 1) == 0 &&
@@ -221,6 +232,7 @@ START_TEST(keys_are_sent)
                                 WORDS("ONESHOT_API_KEY=of-the-environment")),
                      0);
     free(said);
+    end_play();
     bool none = strcasestr(stage.requests[0], "Authorization:") == NULL;
     bool variable = strstr(stage.requests[1], "Authorization: Bearer of-the-environment") != NULL;
     bool file = strstr(stage.requests[2], "Authorization: Bearer #!/bin/sh") != NULL;

@@ -318,7 +318,7 @@ static struct bytes noise_png(int side)
 START_TEST(an_answer_that_is_not_taken)
 {
     enum { LIMIT = 6 << 20 };
-    setup(WORDS("--max-body", "6M", "--max-buffered", "6M", "--timeout", "2s"), NULL);
+    setup(WORDS("--max-body", "6M", "--max-buffered", "6M", "--timeout", "5s"), NULL);
     struct bytes noise = noise_png(2200);
     ck_assert_uint_lt(noise.length, LIMIT);
     char head[256];

@@ -56,6 +56,8 @@ bool wire_text(struct wire *wire, const char *text)
 /* Reads once more. */
 static enum arrival take(struct wire *wire, double until_ms, bool slowly)
 {
+    if (wire->fd < 0)
+        return CLOSED;
     if (wire->room - wire->length < 4096) {
         wire->room = 2 * wire->room + 8192;
         wire->held = realloc(wire->held, wire->room);
