@@ -130,7 +130,7 @@ $(BUILD)/tests/replay_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(BUILD)/obj/tests/fuz
 $(BUILD)/tests/parity: $(call objects,$(wildcard tests/golden/parity*.c)) $(BUILD)/libmodel.a
 	$(call link)
 
-$(BUILD)/tests/bench: $(call objects,tests/bench/bench.c tests/bench/peak.c) $(BUILD)/libmodel.a
+$(BUILD)/tests/bench: $(call objects,$(wildcard tests/bench/*.c)) $(BUILD)/libapi.a $(BUILD)/libmodel.a
 	$(call link)
 
 $(BUILD)/tests/soak: $(call objects,$(wildcard tests/soak/*.c)) $(BUILD)/libmodel.a
@@ -176,7 +176,7 @@ test-overfit: $(BUILD)/oneshot ## eight phantoms trained on until they are known
 parity: $(BUILD)/tests/parity ## compare with recorded outputs of the reference in FIXTURES
 	$(BUILD)/tests/parity $(FIXTURES)
 
-bench: $(BUILD)/tests/bench ## time per slice and stage; BACKBONES="resnet18 resnet50"
+bench: $(BUILD)/tests/bench ## time of a slice, its stages, a training iteration; BACKBONES="resnet18 resnet50"
 	$(BUILD)/tests/bench $(BACKBONES)
 
 # With V the service is built so, the clients are not. The stand-in where the real model would be too

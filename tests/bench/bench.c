@@ -6,9 +6,10 @@
  *                / the best direct convolution this machine does, on as many threads
  *
  *   bench [BACKBONE...]     all of them without arguments; rows for both norm modes
+ *
+ * BENCH_SLICES says how often everything is done, 30 times without it.
  */
 #include <fcntl.h>
-#include <math.h>
 #include <omp.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -21,23 +22,21 @@
 #include <unistd.h>
 
 #include "model/base/threads.h"
-#include "model/data/normalize.h"
-#include "model/model.h"
 #include "model/net/backbone.h"
-#include "model/net/detector.h"
 #include "model/net/store.h"
+#include "tests/bench/bench.h"
 #include "tests/bench/peak.h"
 
-enum { SIDE = 512, WARM = 3, SLICES = 30, MAX_WORKERS = 64 };
+enum { WARM = 3, MAX_WORKERS = 64 };
 
-static double now(void)
+double bench_now(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void must(int rc, const struct error *err)
+void bench_must(int rc, const struct error *err)
 {
     if (rc) {
         fprintf(stderr, "bench: %s\n", err->text);
@@ -45,9 +44,16 @@ static void must(int rc, const struct error *err)
     }
 }
 
-/* Smooth structure over noise: any image will do, the work is the same for all. */
-static struct image test_slice(void)
+int bench_slices(void)
 {
+    const char *text = getenv("BENCH_SLICES");
+    long count = text ? strtol(text, NULL, 10) : 30;
+    return count < 1 ? 1 : count > BENCH_MOST_SLICES ? BENCH_MOST_SLICES : (int)count;
+}
+
+struct image bench_image(void)
+{
+    enum { SIDE = BENCH_SIDE };
     struct image image = {.width = SIDE, .height = SIDE, .bit_depth = 8};
     image.pixels = malloc(sizeof(float) * SIDE * SIDE);
     uint32_t state = 1;
@@ -66,6 +72,12 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+double bench_median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof *values, by_value);
+    return values[count / 2];
+}
+
 struct timing {
     double median, p95, stage[MODEL_STAGES];
 };
@@ -75,11 +87,12 @@ static struct timing time_slices(const struct model *model, const struct image *
     struct error err;
     struct session *session;
     struct prediction *out = malloc(sizeof *out);
-    double total[SLICES], stage[MODEL_STAGES][SLICES];
-    must(session_open(&session, model, &err), &err);
-    for (int i = -WARM; i < SLICES; i++) {
-        double since = now();
-        must(session_predict(session, image, NULL, out, &err), &err);
+    double total[BENCH_MOST_SLICES], stage[MODEL_STAGES][BENCH_MOST_SLICES];
+    int slices = bench_slices();
+    bench_must(session_open(&session, model, &err), &err);
+    for (int i = -WARM; i < slices; i++) {
+        double since = bench_now();
+        bench_must(session_predict(session, image, NULL, out, &err), &err);
         if (i < 0)
             continue;
         if (out->detections_count != model_info(model)->default_max_detections ||
@@ -88,20 +101,17 @@ static struct timing time_slices(const struct model *model, const struct image *
                     out->detections_count, out->regions_count);
             exit(1);
         }
-        total[i] = now() - since;
+        total[i] = bench_now() - since;
         for (int s = 0; s < MODEL_STAGES; s++)
             stage[s][i] = out->seconds[s];
     }
     session_close(session);
     free(out);
     struct timing t;
-    qsort(total, SLICES, sizeof *total, by_value);
-    t.median = total[SLICES / 2];
-    t.p95 = total[SLICES * 95 / 100];
-    for (int s = 0; s < MODEL_STAGES; s++) {
-        qsort(stage[s], SLICES, sizeof *stage[s], by_value);
-        t.stage[s] = stage[s][SLICES / 2];
-    }
+    t.median = bench_median(total, slices);
+    t.p95 = total[slices * 95 / 100];
+    for (int s = 0; s < MODEL_STAGES; s++)
+        t.stage[s] = bench_median(stage[s], slices);
     return t;
 }
 
@@ -118,13 +128,14 @@ static void *work(void *context)
     struct error err;
     struct session *session;
     struct prediction *out = malloc(sizeof *out);
-    must(session_open(&session, w->model, &err), &err);
-    must(session_predict(session, w->image, NULL, out, &err), &err);
+    int slices = bench_slices();
+    bench_must(session_open(&session, w->model, &err), &err);
+    bench_must(session_predict(session, w->image, NULL, out, &err), &err);
     pthread_barrier_wait(w->start);
-    double since = now();
-    for (int i = 0; i < SLICES; i++)
-        must(session_predict(session, w->image, NULL, out, &err), &err);
-    w->seconds = now() - since;
+    double since = bench_now();
+    for (int i = 0; i < slices; i++)
+        bench_must(session_predict(session, w->image, NULL, out, &err), &err);
+    w->seconds = bench_now() - since;
     session_close(session);
     free(out);
     return NULL;
@@ -147,7 +158,7 @@ static double throughput(const struct model *model, const struct image *image, i
         slowest = w[i].seconds > slowest ? w[i].seconds : slowest;
     }
     pthread_barrier_destroy(&start);
-    return workers * SLICES / slowest;
+    return workers * bench_slices() / slowest;
 }
 
 static struct model *load(const char *path, int threads)
@@ -155,18 +166,18 @@ static struct model *load(const char *path, int threads)
     struct error err;
     struct model *model;
     const struct model_options options = {.threads = threads};
-    must(model_load(&model, path, &options, &err), &err);
+    bench_must(model_load(&model, path, &options, &err), &err);
     return model;
 }
 
 /* In a process of its own: seconds until the first answer is ready, and peak memory of two workers
  * after it answered. */
-static void serve_like(const char *path, const struct image *image, double *ready, double *peak_mb)
+static void serve_like(const char *path, double *ready, double *peak_mb)
 {
     int fd[2];
     if (pipe(fd) != 0)
         exit(1);
-    double since = now();
+    double since = bench_now();
     char program[4096];
     ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
     program[n > 0 ? n : 0] = 0;
@@ -176,11 +187,10 @@ static void serve_like(const char *path, const struct image *image, double *read
         execl(program, program, "--serve-like", path, (char *)NULL);
         _exit(127);
     }
-    (void)image;
     close(fd[1]);
     char byte;
     ssize_t got = read(fd[0], &byte, 1);
-    *ready = got == 1 ? now() - since : -1;
+    *ready = got == 1 ? bench_now() - since : -1;
     close(fd[0]);
     struct rusage usage;
     int status;
@@ -190,13 +200,13 @@ static void serve_like(const char *path, const struct image *image, double *read
 
 static int serve_like_child(const char *path)
 {
-    struct image image = test_slice();
+    struct image image = bench_image();
     struct model *model = load(path, 1);
     struct error err;
     struct session *session;
     struct prediction *out = malloc(sizeof *out);
-    must(session_open(&session, model, &err), &err);
-    must(session_predict(session, &image, NULL, out, &err), &err);
+    bench_must(session_open(&session, model, &err), &err);
+    bench_must(session_predict(session, &image, NULL, out, &err), &err);
     if (write(1, "r", 1) != 1)
         return 1;
     throughput(model, &image, 2);
@@ -207,72 +217,34 @@ static int serve_like_child(const char *path)
     return 0;
 }
 
-/*
- * Seeded weights let activations grow from block to block; boxes and masks then degenerate and half
- * of the work is skipped. Scaling the last layer of the FPN to the range of a trained network keeps
- * all stages busy.
- */
-static void tame_features(struct network *network)
+static void print_stages(const struct timing *t)
 {
-    struct error err;
-    struct detector *detector;
-    struct bench *bench;
-    struct placement placement;
-    struct image image = test_slice();
-    must(detector_compile(&detector, network, DETECT_SERVE, NULL, NULL, &err), &err);
-    must(bench_open(&bench, detector, &err), &err);
-    must(normalize_slice(bench->image, SIDE, &placement, &image, &err), &err);
-    must(detect_features(bench, &err), &err);
-    double square = 0;
-    int64_t count = (int64_t)network->config.out_channels * 16 * 16;
-    for (int64_t i = 0; i < count; i++)
-        square += (double)bench->features[i] * (double)bench->features[i];
-    float factor = (float)(1 / sqrt(square / (double)count));
-    static const char *const names[] = {"backbone.fpn.layer_blocks.0.weight",
-                                        "backbone.fpn.layer_blocks.0.bias"};
-    for (int i = 0; i < 2; i++) {
-        struct param *p = params_at(network->params, params_find(network->params, names[i]));
-        for (int64_t k = 0; k < p->count; k++)
-            p->value[k] *= factor;
-    }
-    bench_close(bench);
-    detector_free(detector);
-    image_free(&image);
+    printf("  stages, ms:");
+    for (int s = 0; s < MODEL_STAGES; s++)
+        printf(" %s %.2f", model_stage_name(s), t->stage[s] * 1e3);
+    printf("\n");
 }
 
-static void write_weights(const char *path, const char *backbone, enum norm_mode mode)
+static void print_row(const char *what, const struct timing *t, double flops, double best)
 {
-    struct error err;
-    struct network *network;
-    struct model_config config = config_default();
-    snprintf(config.backbone, sizeof config.backbone, "%s", backbone);
-    config.backbone_norm = config.attention_norm = mode;
-    config.box_score_thresh = 0; /* so that four masks are predicted, as on a slice with lesions */
-    must(network_create(&network, &config, &err), &err);
-    must(params_fill(network->params, 1, &err), &err);
-    tame_features(network);
-    must(network_save(network, path, false, &err), &err);
-    network_free(network);
-}
-
-static bool is_layers(int stage)
-{
-    return stage == STAGE_BACKBONE || stage == STAGE_RPN || stage == STAGE_EVIDENCE ||
-           stage == STAGE_ATTENTION;
+    printf("  %-22s %6.1f ms %6.1f ms %8.0f %12.0f %11.2f\n", what, t->median * 1e3, t->p95 * 1e3,
+           flops / t->median * 1e-9, best, flops / t->median * 1e-9 / best);
 }
 
 static void measure(const char *backbone, enum norm_mode mode, int cores)
 {
-    char path[256];
+    char path[256], what[32];
+    struct error err;
     const char *mode_name = mode == NORM_BATCH ? "batch" : "running";
-    struct image image = test_slice();
+    struct image image = bench_image();
+    struct network *network = bench_network(backbone, mode);
     snprintf(path, sizeof path, "%s/bench_%s_%s.safetensors",
              getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", backbone, mode_name);
-    write_weights(path, backbone, mode);
+    bench_must(network_save(network, path, false, &err), &err);
     struct stat file;
     stat(path, &file);
     double ready, peak_mb;
-    serve_like(path, &image, &ready, &peak_mb);
+    serve_like(path, &ready, &peak_mb);
 
     omp_set_num_threads(1);
     double best_one = peak_direct_convolution();
@@ -284,31 +256,43 @@ static void measure(const char *backbone, enum norm_mode mode, int cores)
 
     struct model *all = load(path, cores);
     struct timing t = time_slices(all, &image);
+    double answer = bench_answer(all, &image);
     omp_set_num_threads(cores);
     double best = peak_direct_convolution();
+    double products = bench_products(network, &image);
     model_free(all);
+    network_free(network);
 
     printf("%s, %s statistics: %.1f GFLOP a slice, weight file %.0f MB\n", backbone, mode_name,
            flops * 1e-9, (double)file.st_size / 1048576);
-    printf("  %-22s %8s %8s %10s %12s %11s\n", "", "median", "p95", "GFLOP/s", "best direct",
+    printf("  %-22s %9s %9s %8s %12s %11s\n", "", "median", "p95", "GFLOP/s", "best direct",
            "efficiency");
-    printf("  %-22s %5.1f ms %5.1f ms %10.0f %12.0f %11.2f\n", "1 thread", t1.median * 1e3,
-           t1.p95 * 1e3, flops / t1.median * 1e-9, best_one, flops / t1.median * 1e-9 / best_one);
-    printf("  %-2d %-19s %5.1f ms %5.1f ms %10.0f %12.0f %11.2f\n", cores, "threads",
-           t.median * 1e3, t.p95 * 1e3, flops / t.median * 1e-9, best,
-           flops / t.median * 1e-9 / best);
+    print_row("1 thread", &t1, flops, best_one);
+    snprintf(what, sizeof what, "%d threads", cores);
+    print_row(what, &t, flops, best);
     printf("  one worker a core: %.1f slices/s, efficiency %.2f\n", rate,
            rate * flops * 1e-9 / best);
-    printf("  stages, ms (%d threads):", cores);
-    double plain = 0;
-    for (int s = 0; s < MODEL_STAGES; s++) {
-        printf(" %s %.2f", model_stage_name(s), t.stage[s] * 1e3);
-        plain += is_layers(s) ? 0 : t.stage[s];
-    }
-    printf("\n  start to ready %.2f s, peak memory with two workers %.0f MB\n\n", ready, peak_mb);
+    print_stages(&t);
+    printf(
+        "  not convolution, matrix product or LSTM: %.1f %% of a slice; JSON with masks %.2f ms\n",
+        100 * (1 - products / t.median), answer);
+    printf("  start to ready %.2f s, peak memory with two workers %.0f MB\n\n", ready, peak_mb);
     fflush(stdout);
     unlink(path);
     image_free(&image);
+}
+
+static void measure_training(const char *backbone, int cores)
+{
+    omp_set_num_threads(cores);
+    double best = peak_direct_convolution();
+    struct bench_iteration t = bench_training(backbone);
+    printf("%s, one training iteration on %d threads: %.0f ms (segmentation step %.0f, "
+           "classification step %.0f, updates %.0f)\n",
+           backbone, cores, t.seconds * 1e3, t.segment * 1e3, t.classify * 1e3, t.update * 1e3);
+    printf("  %.0f GFLOP, %.0f GFLOP/s, best direct %.0f, efficiency %.2f\n\n", t.flops * 1e-9,
+           t.flops / t.seconds * 1e-9, best, t.flops / t.seconds * 1e-9 / best);
+    fflush(stdout);
 }
 
 int main(int argc, char **argv)
@@ -326,6 +310,8 @@ int main(int argc, char **argv)
             wanted |= strcmp(argv[k], name) == 0;
         for (int mode = 0; wanted && mode < 2; mode++)
             measure(name, mode ? NORM_BATCH : NORM_RUNNING, cores);
+        if (wanted)
+            measure_training(name, cores);
     }
     return 0;
 }
