@@ -2,34 +2,36 @@
 
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char own_groups[] = "/proc/self/cgroup", groups_root[] = "/sys/fs/cgroup";
 
-/* Quota of a cgroup directory in cores, rounded down, at least 1; 0 where it has none. */
-static int quota_of(const char *directory)
+/* The first line of a file in a folder; false where there is no such file. */
+static bool first_line(char line[128], const char *folder, const char *name)
 {
-    char path[512];
-    double quota = 0, period = 0;
-    snprintf(path, sizeof path, "%.480s/cpu.max", directory);
+    char path[560];
+    snprintf(path, sizeof path, "%.511s/%s", folder, name);
     FILE *file = fopen(path, "re");
-    if (file) {
-        if (fscanf(file, "%lf %lf", &quota, &period) != 2)
-            quota = 0; /* "max" */
-        fclose(file);
+    if (!file)
+        return false;
+    if (!fgets(line, 128, file))
+        line[0] = 0;
+    fclose(file);
+    return true;
+}
+
+/* Quota of a cgroup directory in cores, rounded down, at least 1; 0 where it has none. */
+static int quota_of(const char *folder)
+{
+    char line[128], *end = line;
+    double quota, period;
+    if (first_line(line, folder, "cpu.max")) { /* "max 100000" or "150000 100000" */
+        quota = strtod(line, &end);
+        period = strtod(end, NULL);
     } else {
-        snprintf(path, sizeof path, "%.470s/cpu.cfs_quota_us", directory);
-        if (!(file = fopen(path, "re")))
-            return 0;
-        if (fscanf(file, "%lf", &quota) != 1)
-            quota = 0;
-        fclose(file);
-        snprintf(path, sizeof path, "%.470s/cpu.cfs_period_us", directory);
-        if (!(file = fopen(path, "re")))
-            return 0;
-        if (fscanf(file, "%lf", &period) != 1)
-            period = 0;
-        fclose(file);
+        quota = first_line(line, folder, "cpu.cfs_quota_us") ? strtod(line, NULL) : 0;
+        period = first_line(line, folder, "cpu.cfs_period_us") ? strtod(line, NULL) : 0;
     }
     if (!(quota > 0 && period > 0))
         return 0;
@@ -107,8 +109,7 @@ int cgroup_cores(void)
 /* Reads a cpu.stat; false where it does not tell of throttling. */
 static bool read_statistics(struct cgroup_throttling *out, const char *mount, const char *group)
 {
-    char path[512], name[64];
-    double value;
+    char path[512], line[128];
     bool found = false;
     /* Inside a container the group's own folder is the root of the mount. */
     snprintf(path, sizeof path, "%.250s%.250s/cpu.stat", mount, group);
@@ -119,15 +120,18 @@ static bool read_statistics(struct cgroup_throttling *out, const char *mount, co
     }
     if (!file)
         return false;
-    while (fscanf(file, "%63s %lf", name, &value) == 2) {
-        if (strcmp(name, "nr_periods") == 0) {
+    while (fgets(line, sizeof line, file)) {
+        size_t length = strcspn(line, " ");
+        double value = strtod(line + length, NULL);
+        line[length] = 0;
+        if (strcmp(line, "nr_periods") == 0) {
             out->periods = value;
             found = true;
-        } else if (strcmp(name, "nr_throttled") == 0) {
+        } else if (strcmp(line, "nr_throttled") == 0) {
             out->throttled = value;
-        } else if (strcmp(name, "throttled_usec") == 0) {
+        } else if (strcmp(line, "throttled_usec") == 0) {
             out->seconds = value / 1e6;
-        } else if (strcmp(name, "throttled_time") == 0) {
+        } else if (strcmp(line, "throttled_time") == 0) {
             out->seconds = value / 1e9;
         }
     }

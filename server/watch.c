@@ -110,7 +110,7 @@ struct room {
 
 static bool make_room(struct room *room, int needed)
 {
-    if (needed <= room->size)
+    if (room->set && room->peers && needed <= room->size)
         return true;
     struct pollfd *set = realloc(room->set, (size_t)needed * 2 * sizeof *set);
     if (set)
