@@ -71,10 +71,10 @@ int cmd_healthcheck(int argc, char **argv)
         fprintf(stderr, "oneshot healthcheck: %s\n", err.text);
     } else {
         status = answer.status == 200 ? 0 : 1;
-        fprintf(status ? stderr : stdout, "%d %s%s", answer.status,
-                answer.body.bytes ? (const char *)answer.body.bytes : "",
-                answer.body.length && answer.body.bytes[answer.body.length - 1] == '\n' ? ""
-                                                                                        : "\n");
+        const char *said = answer.body.bytes ? (const char *)answer.body.bytes : "";
+        size_t length = strlen(said);
+        bool ended = length > 0 && said[length - 1] == '\n';
+        fprintf(status ? stderr : stdout, "%d %s%s", answer.status, said, ended ? "" : "\n");
     }
     buffer_free(&answer.body);
     client_close(client);
