@@ -81,6 +81,9 @@ enum api_next api_begin(struct exchange *exchange, const struct api *api,
  */
 void api_finish(struct response *response, const struct api *api, const struct request *request);
 
+/* Answers an exchange with a problem, in the form its route wants. */
+void api_fail(struct exchange *exchange, const struct problem *problem, const char *request_id);
+
 /* The problem of a body that grew past its limit. */
 int api_too_large(struct problem *problem, const struct api_limits *limits);
 

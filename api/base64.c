@@ -1,5 +1,7 @@
 #include "api/base64.h"
 
+#include <string.h>
+
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 size_t base64_length(size_t length)
@@ -20,4 +22,35 @@ void base64_encode(char *out, const uint8_t *bytes, size_t length)
         *out++ = left > 2 ? alphabet[group & 63] : '=';
     }
     *out = 0;
+}
+
+static int value_of(char c)
+{
+    const char *at = c ? strchr(alphabet, c) : NULL;
+    return at ? (int)(at - alphabet) : -1;
+}
+
+int base64_decode(uint8_t *out, size_t *out_length, const char *text, size_t length)
+{
+    uint32_t group = 0;
+    size_t count = 0, padding = 0, n = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (text[i] == '\\' && i + 1 < length && text[i + 1] == '/')
+            i++;
+        int value = value_of(text[i]);
+        if (text[i] == '=')
+            padding++;
+        if ((value < 0 && text[i] != '=') || padding > 2 || (padding > 0 && value >= 0))
+            return -1;
+        group = group << 6 | (value < 0 ? 0 : (uint32_t)value);
+        if (++count % 4 != 0)
+            continue;
+        out[n++] = (uint8_t)(group >> 16);
+        if (padding < 2)
+            out[n++] = (uint8_t)(group >> 8);
+        if (padding < 1)
+            out[n++] = (uint8_t)group;
+    }
+    *out_length = n;
+    return count % 4 == 0 ? 0 : -1;
 }

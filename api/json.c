@@ -336,6 +336,17 @@ int json_problem(char **text, size_t *length, const struct problem *problem, con
     return json_write(text, length, problem_json(problem, request_id), JSON_PLAIN, err);
 }
 
+int json_problem_infer(char **text, size_t *length, const struct problem *problem,
+                       const char *request_id, struct error *err)
+{
+    json_t *root = problem_json(problem, request_id);
+    if (root && json_object_set_new(root, "error", outside_text(problem->detail)) != 0) {
+        json_decref(root);
+        root = NULL;
+    }
+    return json_write(text, length, root, JSON_PLAIN, err);
+}
+
 /* ---- results ---- */
 
 struct results {

@@ -7,6 +7,7 @@
 #ifndef ONESHOT_API_JSON_H
 #define ONESHOT_API_JSON_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "api/problem.h"
@@ -41,6 +42,10 @@ int results_write(char **text, size_t *length, const struct results *results, bo
 int json_problem(char **text, size_t *length, const struct problem *problem, const char *request_id,
                  struct error *err);
 
+/* The same with the detail once more as `error`, for the Open Inference Protocol. */
+int json_problem_infer(char **text, size_t *length, const struct problem *problem,
+                       const char *request_id, struct error *err);
+
 /* GET /v1/info, and `oneshot info`. */
 int json_info(char **text, size_t *length, const struct api_limits *limits,
               const struct api_state *state, bool indent, struct error *err);
@@ -53,6 +58,27 @@ int json_health(char **text, size_t *length, const char *status, const struct ap
 int json_status(char **text, size_t *length, const struct api_state *state,
                 const struct api_limits *limits, const struct api_activity *activity,
                 struct error *err);
+
+/* ---- the Open Inference Protocol ---- */
+
+struct infer_request;
+
+int json_infer_server(char **text, size_t *length, struct error *err);
+int json_infer_model(char **text, size_t *length, const struct model_info *model,
+                     struct error *err);
+
+/* {NAME: value}, and the model's name where it is given. */
+int json_infer_flag(char **text, size_t *length, const char *name, bool value, const char *model,
+                    struct error *err);
+
+/* Reads all of a request but its data. */
+int json_infer_read(struct infer_request *request, const char *text, size_t length,
+                    struct problem *problem);
+
+/* `planes`: two of the slice's size, for masks. */
+int json_infer_answer(char **text, size_t *length, const struct infer_request *request,
+                      const struct prediction *prediction, const struct model_info *model,
+                      const char *request_id, uint8_t *planes, struct error *err);
 
 /*
  * Reads one flat JSON object and calls `visit` for each member, its value as text ("true", "0.5",

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/infer.h"
 #include "api/overlay.h"
 
 void predict_position(const struct predict *predict, int *slice, int *slices)
@@ -155,6 +156,8 @@ bool predict_step(struct predict *predict, struct slice_worker *worker, struct r
     struct error err;
     char *text;
     size_t length;
+    if (predict->infer)
+        return infer_step(predict, worker, response);
     if (!predict->opened) {
         predict->opened = true;
         if (open_body(predict, &problem) != 0)

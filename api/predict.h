@@ -20,6 +20,7 @@ struct predict {
     enum answer answer;
     char boundary[71];      /* of a multipart body; "" for a raw one */
     char content_type[128]; /* of a raw body; "" when not said */
+    bool infer;             /* an Open Inference Protocol request, see api/infer.h */
     int max_files;
     double queue_ms; /* set by who took it from the queue */
 

@@ -87,13 +87,15 @@ int problem_from_error(struct problem *problem, const struct error *err)
                        "Its log tells more under this request_id.");
 }
 
-void problem_answer(struct response *response, const struct problem *problem,
-                    const char *request_id)
+static void answer(struct response *response, const struct problem *problem, const char *request_id,
+                   bool infer)
 {
     const struct row *row = row_of(problem->kind);
     char *text = NULL;
     size_t length = 0;
-    if (json_problem(&text, &length, problem, request_id, NULL) != 0)
+    int rc = infer ? json_problem_infer(&text, &length, problem, request_id, NULL)
+                   : json_problem(&text, &length, problem, request_id, NULL);
+    if (rc != 0)
         length = 0;
     response_give(response, row->status, "application/problem+json", (uint8_t *)text, length);
     response->code = row->code;
@@ -104,4 +106,16 @@ void problem_answer(struct response *response, const struct problem *problem,
         response_header(response, "Allow", "%s", problem->allow);
     if (problem->retry_after > 0)
         response_header(response, "Retry-After", "%d", problem->retry_after);
+}
+
+void problem_answer(struct response *response, const struct problem *problem,
+                    const char *request_id)
+{
+    answer(response, problem, request_id, false);
+}
+
+void problem_answer_infer(struct response *response, const struct problem *problem,
+                          const char *request_id)
+{
+    answer(response, problem, request_id, true);
 }

@@ -61,4 +61,8 @@ const char *problem_title(enum problem_kind kind); /* "Bad Request": the status 
 void problem_answer(struct response *response, const struct problem *problem,
                     const char *request_id);
 
+/* The same with a member `error`, as the Open Inference Protocol wants it. */
+void problem_answer_infer(struct response *response, const struct problem *problem,
+                          const char *request_id);
+
 #endif

@@ -19,17 +19,20 @@ struct call {
     const struct request *request;
     const struct request_body *body;
     const char *path; /* below the prefix */
+    char model[96];   /* what stands for {model} in it */
 };
 
 typedef enum api_next answer_function(struct call *call);
 
 static answer_function answer_predict, answer_info, answer_status, answer_live, answer_ready,
-    answer_metrics, answer_asset;
+    answer_metrics, answer_asset, answer_v2, answer_v2_live, answer_v2_ready, answer_v2_model,
+    answer_v2_model_ready, answer_v2_infer;
 
 /* ---- the table ---- */
 
 #define READS "GET, HEAD, OPTIONS"
 #define WRITES "POST, PUT, OPTIONS" /* PUT: what curl -T sends */
+#define POSTS "POST, OPTIONS"
 
 /* Who may ask, where there are keys. */
 enum access { KEYED, OPEN, METRICS_KEY };
@@ -47,6 +50,12 @@ static const struct route {
     {"/livez", GET | HEAD, READS, OPEN, answer_live},
     {"/readyz", GET | HEAD, READS, OPEN, answer_ready},
     {"/metrics", GET | HEAD, READS, METRICS_KEY, answer_metrics},
+    {"/v2", GET | HEAD, READS, KEYED, answer_v2},
+    {"/v2/health/live", GET | HEAD, READS, OPEN, answer_v2_live},
+    {"/v2/health/ready", GET | HEAD, READS, OPEN, answer_v2_ready},
+    {"/v2/models/{model}", GET | HEAD, READS, KEYED, answer_v2_model},
+    {"/v2/models/{model}/ready", GET | HEAD, READS, OPEN, answer_v2_model_ready},
+    {"/v2/models/{model}/infer", POST, POSTS, KEYED, answer_v2_infer},
     {"/openapi.yaml", GET | HEAD, READS, OPEN, answer_asset},
 };
 
@@ -62,7 +71,7 @@ static const struct {
 
 static enum api_next fail(struct call *call, const struct problem *problem)
 {
-    problem_answer(&call->exchange->response, problem, call->request->id);
+    api_fail(call->exchange, problem, call->request->id);
     return API_ANSWERED;
 }
 
@@ -357,7 +366,123 @@ static enum api_next answer_predict(struct call *call)
     return API_PREDICT;
 }
 
+/* ---- the Open Inference Protocol ---- */
+
+static enum api_next answer_v2(struct call *call)
+{
+    struct error err;
+    char *text = NULL;
+    size_t length = 0;
+    int rc = json_infer_server(&text, &length, &err);
+    return give_json(call, 200, rc, text, length, &err);
+}
+
+static enum api_next give_flag(struct call *call, const char *name, bool value, const char *model)
+{
+    struct error err;
+    char *text = NULL;
+    size_t length = 0;
+    int rc = json_infer_flag(&text, &length, name, value, model, &err);
+    return give_json(call, value ? 200 : 503, rc, text, length, &err);
+}
+
+static enum api_next answer_v2_live(struct call *call)
+{
+    return give_flag(call, "live", call->state->alive, NULL);
+}
+
+static enum api_next answer_v2_ready(struct call *call)
+{
+    return give_flag(call, "ready", call->state->phase == PHASE_READY, NULL);
+}
+
+/* 0 where the model that the path names is the one that is loaded. */
+static int check_model(const struct call *call, struct problem *problem)
+{
+    const struct model_info *model = call->state->model;
+    if (!model) {
+        check_ready(problem, call->state);
+        return -1;
+    }
+    if (strcmp(model->name, call->model) == 0)
+        return 0;
+    return problem_set(problem, PROBLEM_NOT_FOUND,
+                       "There is no model \"%.80s\"; this service has \"%s\".", call->model,
+                       model->name);
+}
+
+static enum api_next answer_v2_model(struct call *call)
+{
+    struct problem problem;
+    struct error err;
+    char *text = NULL;
+    size_t length = 0;
+    if (check_model(call, &problem) != 0)
+        return fail(call, &problem);
+    int rc = json_infer_model(&text, &length, call->state->model, &err);
+    return give_json(call, 200, rc, text, length, &err);
+}
+
+static enum api_next answer_v2_model_ready(struct call *call)
+{
+    struct problem problem;
+    if (check_model(call, &problem) != 0)
+        return fail(call, &problem);
+    return give_flag(call, "ready", call->state->phase == PHASE_READY, call->model);
+}
+
+static int check_infer_type(const struct request *request, struct problem *problem)
+{
+    enum answer answer;
+    const char *type = request_header(request, "Content-Type");
+    const char *encoding = request_header(request, "Content-Encoding");
+    if (media_negotiate(&answer, request_header(request, "Accept"), problem) != 0)
+        return -1;
+    if (answer != ANSWER_JSON)
+        return problem_set(problem, PROBLEM_NOT_ACCEPTABLE,
+                           "Tensors are answered as application/json.");
+    if (request_header(request, "Inference-Header-Content-Length"))
+        return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA,
+                           "Binary tensors behind the JSON are not taken; send \"data\".");
+    if ((encoding && strcasecmp(encoding, "identity") != 0) ||
+        (type && media_claim(type) != CLAIM_NOTHING &&
+         strncasecmp(type, "application/json", 16) != 0))
+        return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA,
+                           "Tensors are taken as application/json, as it is.");
+    return 0;
+}
+
+static enum api_next answer_v2_infer(struct call *call)
+{
+    struct exchange *exchange = call->exchange;
+    struct predict *predict = &exchange->predict;
+    const struct api_limits *limits = &call->api->limits;
+    const struct request *request = call->request;
+    struct problem problem;
+    predict->infer = true;
+    predict->max_files = 1;
+    options_default(&predict->options);
+    strncat(predict->request_id, request->id, sizeof predict->request_id - 1);
+    if (check_infer_type(request, &problem) != 0 || check_size(limits, call->body, &problem) != 0 ||
+        read_timeout(&exchange->timeout_ms, request, limits->timeout_ms, &problem) != 0 ||
+        check_model(call, &problem) != 0 || check_ready(&problem, call->state) != 0)
+        return fail(call, &problem);
+    if (call->state->queued >= limits->queue_capacity) {
+        api_queue_full(&problem, call->state, limits);
+        return fail(call, &problem);
+    }
+    return API_PREDICT;
+}
+
 /* ---- dispatch ---- */
+
+void api_fail(struct exchange *exchange, const struct problem *problem, const char *request_id)
+{
+    if (strncmp(exchange->route, "/v2", 3) == 0)
+        problem_answer_infer(&exchange->response, problem, request_id);
+    else
+        problem_answer(&exchange->response, problem, request_id);
+}
 
 bool api_prefix_valid(const char *prefix)
 {
@@ -371,10 +496,27 @@ bool api_prefix_valid(const char *prefix)
                                  "0123456789")] == 0;
 }
 
-static const struct route *find_route(const struct api *api, const char *path)
+/* Whether a path is that of a route; what stands for {model} in it goes to `model`. */
+static bool is_route(char model[96], const char *template, const char *path)
+{
+    const char *mark = strstr(template, "{model}");
+    if (!mark)
+        return strcmp(template, path) == 0;
+    size_t before = (size_t)(mark - template);
+    if (strncmp(template, path, before) != 0)
+        return false;
+    size_t length = strcspn(path + before, "/");
+    if (length == 0 || length >= 96 || strcmp(path + before + length, mark + 7) != 0)
+        return false;
+    memcpy(model, path + before, length);
+    model[length] = 0;
+    return true;
+}
+
+static const struct route *find_route(const struct api *api, const char *path, char model[96])
 {
     for (size_t i = 0; i < sizeof routes / sizeof *routes; i++)
-        if (strcmp(routes[i].path, path) == 0)
+        if (is_route(model, routes[i].path, path))
             return &routes[i];
     return api->ui && find_asset(api, path) ? &asset_route : NULL;
 }
@@ -392,7 +534,9 @@ static enum api_next give_options(struct call *call, const struct route *route)
     give_nothing(call, 204);
     response_header(&call->exchange->response, "Allow", "%s", route->allow);
     if (route->methods & POST)
-        response_header(&call->exchange->response, "Accept-Post", "image/png, multipart/form-data");
+        response_header(&call->exchange->response, "Accept-Post",
+                        route->methods & PUT ? "image/png, multipart/form-data"
+                                             : "application/json");
     return API_ANSWERED;
 }
 
@@ -422,7 +566,7 @@ enum api_next api_begin(struct exchange *exchange, const struct api *api,
                         const struct request_body *body)
 {
     char path[TARGET_PATH_SIZE];
-    struct call call = {exchange, api, state, request, body, path};
+    struct call call = {exchange, api, state, request, body, path, ""};
     size_t prefix = strlen(api->prefix);
     exchange->route = "unmatched";
     if (strcmp(request->target, "*") == 0 && strcmp(request->method, "OPTIONS") == 0) {
@@ -439,7 +583,7 @@ enum api_next api_begin(struct exchange *exchange, const struct api *api,
                         api->trust_proxy ? forwarded_prefix(request) : "", api->prefix);
         return API_ANSWERED;
     }
-    const struct route *route = find_route(api, call.path);
+    const struct route *route = find_route(api, call.path, call.model);
     if (!route)
         return not_found(&call);
     exchange->route = route->path;

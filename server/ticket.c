@@ -43,7 +43,7 @@ void ticket_free(struct ticket *ticket)
 
 void ticket_fail(struct ticket *ticket, const struct problem *problem)
 {
-    problem_answer(&ticket->exchange.response, problem, ticket->id);
+    api_fail(&ticket->exchange, problem, ticket->id);
 }
 
 /* Bodies of all requests and answers together are limited: what is announced must still fit. */

@@ -22,7 +22,18 @@ static const struct provocation {
     const char *path, *method, *status, *media;
     const char *query;
     const char *headers[4];
-    enum { NOTHING, SLICE, SLICE_TWICE, TEXT, TORN, NO_LENGTH, WIDE } body;
+    enum {
+        NOTHING,
+        SLICE,
+        SLICE_TWICE,
+        TEXT,
+        TORN,
+        NO_LENGTH,
+        WIDE,
+        TENSOR,
+        FLAT_TENSOR,
+        WIDE_TENSOR
+    } body;
     const char *words[5], *environment[2];
     bool at_once; /* do not wait until it is ready */
     bool busy;    /* another request is computed, and one more waits */
@@ -31,6 +42,8 @@ static const struct provocation {
 #define PROBLEM_JSON "application/problem+json"
 #define JSON "application/json"
 #define PREDICT "/v1/predict", "post"
+#define MODEL "/v2/models/{model}"
+#define INFER MODEL "/infer", "post"
     {PREDICT, "200", JSON, "", {NULL}, SLICE, {NULL}, {NULL}, 0, 0},
     {PREDICT, "200", JSON, "", {"Content-Type: multipart/form-data; boundary=XX"}, SLICE_TWICE, {NULL}, {NULL}, 0, 0},
     {PREDICT, "200", "image/png", "", {"Accept: image/png"}, SLICE, {NULL}, {NULL}, 0, 0},
@@ -58,6 +71,31 @@ static const struct provocation {
     {"/readyz", "get", "200", JSON, "?verbose", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
     {"/readyz", "get", "503", "text/plain", "", {NULL}, NOTHING, {NULL}, {"FAKE_LOAD_MS=1000"}, 1, 0},
     {"/readyz", "get", "503", JSON, "?verbose", {NULL}, NOTHING, {NULL}, {"FAKE_LOAD_MS=1000"}, 1, 0},
+    {"/v2", "get", "200", JSON, "", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
+    {"/v2", "get", "401", PROBLEM_JSON, "", {NULL}, NOTHING, {"--api-key-file", TEST_KEYS}, {NULL}, 0, 0},
+    {"/v2/health/live", "get", "200", JSON, "", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
+    {"/v2/health/ready", "get", "200", JSON, "", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
+    {"/v2/health/ready", "get", "503", JSON, "", {NULL}, NOTHING, {NULL}, {"FAKE_LOAD_MS=1000"}, 1, 0},
+    {MODEL, "get", "200", JSON, "", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
+    {MODEL, "get", "401", PROBLEM_JSON, "", {NULL}, NOTHING, {"--api-key-file", TEST_KEYS}, {NULL}, 0, 0},
+    {MODEL, "get", "404", PROBLEM_JSON, "x", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
+    {MODEL, "get", "503", PROBLEM_JSON, "", {NULL}, NOTHING, {NULL}, {"FAKE_LOAD_MS=1000"}, 1, 0},
+    {MODEL "/ready", "get", "200", JSON, "", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
+    {MODEL "/ready", "get", "404", PROBLEM_JSON, "x", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
+    {MODEL "/ready", "get", "503", PROBLEM_JSON, "", {NULL}, NOTHING, {NULL}, {"FAKE_LOAD_MS=1000"}, 1, 0},
+    {INFER, "200", JSON, "", {NULL}, TENSOR, {NULL}, {NULL}, 0, 0},
+    {INFER, "400", PROBLEM_JSON, "", {NULL}, TEXT, {NULL}, {NULL}, 0, 0},
+    {INFER, "401", PROBLEM_JSON, "", {NULL}, TENSOR, {"--api-key-file", TEST_KEYS}, {NULL}, 0, 0},
+    {INFER, "404", PROBLEM_JSON, "x", {NULL}, TENSOR, {NULL}, {NULL}, 0, 0},
+    {INFER, "406", PROBLEM_JSON, "", {"Accept: image/png"}, TENSOR, {NULL}, {NULL}, 0, 0},
+    {INFER, "411", PROBLEM_JSON, "", {NULL}, NO_LENGTH, {NULL}, {NULL}, 0, 0},
+    {INFER, "413", PROBLEM_JSON, "", {NULL}, TENSOR, {"--max-body", "1K"}, {NULL}, 0, 0},
+    {INFER, "415", PROBLEM_JSON, "", {"Content-Type: image/png"}, SLICE, {NULL}, {NULL}, 0, 0},
+    {INFER, "422", PROBLEM_JSON, "", {NULL}, FLAT_TENSOR, {NULL}, {NULL}, 0, 0},
+    {INFER, "429", PROBLEM_JSON, "", {NULL}, TENSOR, {"--queue", "1", "--workers", "1"}, {"FAKE_PREDICT_MS=500"}, 0, 1},
+    {INFER, "500", PROBLEM_JSON, "", {NULL}, WIDE_TENSOR, {NULL}, {"FAKE_PREDICT_FAILS=1"}, 0, 0},
+    {INFER, "503", PROBLEM_JSON, "", {NULL}, TENSOR, {NULL}, {"FAKE_LOAD_MS=1000"}, 1, 0},
+    {INFER, "504", PROBLEM_JSON, "", {"X-Request-Timeout-Ms: 20"}, TENSOR, {NULL}, {"FAKE_PREDICT_MS=500"}, 0, 0},
     {"/openapi.yaml", "get", "200", "application/yaml", "", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
     {"/openapi.yaml", "get", "304", "", "", {"If-None-Match: *"}, NOTHING, {NULL}, {NULL}, 0, 0},
     {"/", "get", "200", "text/html", "", {NULL}, NOTHING, {NULL}, {NULL}, 0, 0},
@@ -72,12 +110,14 @@ static json_t *at(json_t *object, const char *name)
 }
 
 /* A response without a body, over a plain socket, since libcurl always says a length. */
-static struct answer send_without_length(const char *method)
+static struct answer send_without_length(const char *method, const char *path)
 {
     struct answer answer = {.status = 0};
     int fd = raw_open(&service);
     raw_text(fd, method);
-    raw_text(fd, " /v1/predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    raw_text(fd, " ");
+    raw_text(fd, path);
+    raw_text(fd, " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     char *text = raw_read(fd, NULL), *body = strstr(text, "\r\n\r\n");
     ck_assert_ptr_nonnull(body);
     answer.status = (int)strtol(text + 9, NULL, 10);
@@ -89,6 +129,23 @@ static struct answer send_without_length(const char *method)
     return answer;
 }
 
+/* A request of the Open Inference Protocol with a ramp, or with zeros, of this size. */
+static struct bytes tensor(int width, int height, bool flat)
+{
+    struct bytes body = {NULL, 0};
+    FILE *out = open_memstream((char **)&body.data, &body.length);
+    ck_assert_ptr_nonnull(out);
+    fprintf(out,
+            "{\"inputs\":[{\"name\":\"image\",\"datatype\":\"UINT8\",\"shape\":[%d,%d],"
+            "\"data\":[0",
+            height, width);
+    for (int i = 1; i < width * height; i++)
+        fprintf(out, ",%d", flat ? 0 : i % 256);
+    fprintf(out, "]}]}");
+    fclose(out);
+    return body;
+}
+
 static struct answer send_body(const struct provocation *p, const char *method, const char *path)
 {
     struct part part = {"file", "a.png", NULL, slice.data, slice.length};
@@ -98,9 +155,18 @@ static struct answer send_body(const struct provocation *p, const char *method, 
     case NOTHING:
         return http(&service, method, path, p->headers, NULL, 0);
     case NO_LENGTH:
-        return send_without_length(method);
+        return send_without_length(method, path);
     case SLICE_TWICE:
         wide = multipart((struct part[]){part, part}, 2);
+        break;
+    case TENSOR:
+        wide = tensor(40, 30, false);
+        break;
+    case FLAT_TENSOR:
+        wide = tensor(40, 30, true);
+        break;
+    case WIDE_TENSOR:
+        wide = tensor(600, 2, false);
         break;
     case WIDE:
         wide = slice_png(600, 10, 1);
@@ -121,7 +187,13 @@ static struct answer provoke(const struct provocation *p, const char *method)
 {
     char path[128];
     int sockets[2] = {-1, -1};
-    snprintf(path, sizeof path, "%s%s", p->path, p->query);
+    /* {model} is the stand-in's; the query "x" makes it another. */
+    const char *mark = strstr(p->path, "{model}");
+    if (mark)
+        snprintf(path, sizeof path, "%.*soneshot-fake%s%s", (int)(mark - p->path), p->path,
+                 p->query, mark + 7);
+    else
+        snprintf(path, sizeof path, "%s%s", p->path, p->query);
     slice = slice_png(64, 48, 1);
     (p->at_once ? process_start : process_start_ready)(&service, p->words, p->environment);
     for (int i = 0; p->busy && i < 2; i++) {
@@ -319,6 +391,9 @@ static void send_examples(const char *path, const char *method, json_t *operatio
     json_array_foreach(json_object_get(operation, "parameters"), i, parameter)
     {
         parameter = schema_resolve(contract, parameter);
+        /* What stands in a path is there in all that is provoked, and /infer takes other bodies. */
+        if (strchr(path, '{'))
+            continue;
         example = json_object_get(parameter, "example");
         json_t *examples = json_object_get(parameter, "examples");
         ck_assert_msg(example || examples, "a parameter of %s has no example", path);

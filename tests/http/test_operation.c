@@ -1,4 +1,6 @@
 /* How the service is run: metrics, status, headers that everything carries. */
+#include "api/base64.h"
+#include "model/data/image.h"
 #include "tests/http/scene.h"
 #include "tests/unit/run.h"
 
@@ -137,6 +139,87 @@ START_TEST(traces_of_no_valid_form_are_not_logged)
     char *log = process_log(&service);
     ck_assert_ptr_null(strstr(log, "traceparent"));
     free(log);
+    teardown();
+}
+END_TEST
+
+/* ---- the Open Inference Protocol ---- */
+
+static struct answer infer(const char *body, const char *const *headers)
+{
+    return http(&service, "POST", "/v2/models/oneshot-fake/infer", headers, body, strlen(body));
+}
+
+START_TEST(tensors_in_and_out)
+{
+    char *body = NULL;
+    size_t length;
+    setup(NULL, NULL);
+    check(get("/v2"), 200, "\"name\":\"oneshot\"");
+    check(get("/v2/health/live"), 200, "{\"live\":true}");
+    check(get("/v2/health/ready"), 200, "{\"ready\":true}");
+    check(get("/v2/models/oneshot-fake"), 200, "\"inputs\":[{\"name\":\"image\"");
+    check(get("/v2/models/oneshot-fake/ready"), 200, "\"ready\":true");
+    check(get("/v2/models/other"), 404, "\"error\":\"There is no model \\\"other\\\"");
+    check(get("/v2/models/"), 404, "not_found");
+    check(get("/v2/models/oneshot-fake/infer"), 405, "\"error\":");
+    /* The same slice as a picture and as numbers gives the same findings. */
+    char *text = malloc(base64_length(slice.length) + 1);
+    base64_encode(text, slice.data, slice.length);
+    FILE *out = open_memstream(&body, &length);
+    fprintf(out,
+            "{\"id\":\"scan-7\",\"inputs\":[{\"name\":\"image\",\"datatype\":\"BYTES\","
+            "\"shape\":[1],\"data\":[\"%s\"]}]}",
+            text);
+    fclose(out);
+    struct answer picture = infer(body, NULL);
+    ck_assert_int_eq(picture.status, 200);
+    static const char *const parts[] = {
+        "\"model_name\":\"oneshot-fake\"",
+        "\"id\":\"scan-7\"",
+        "{\"name\":\"logits\",\"datatype\":\"FP32\",\"shape\":[1,3],\"data\":[",
+        "{\"name\":\"boxes\",\"datatype\":\"FP32\",\"shape\":[4,4],",
+        "{\"name\":\"labels\",\"datatype\":\"INT64\",\"shape\":[4],\"data\":[1,1,",
+        "{\"name\":\"masks\",\"datatype\":\"BYTES\",\"shape\":[4],",
+        "{\"format\":\"coco_rle\",\"height\":48,\"width\":64}",
+    };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        ck_assert_msg(answer_has(&picture, parts[i]), "no %s in %s", parts[i], picture.body);
+    free(body);
+    free(text);
+    struct image image;
+    struct error err;
+    ck_assert_int_eq(image_read_png(&image, slice.data, slice.length, 100000, &err), 0);
+    out = open_memstream(&body, &length);
+    fprintf(out, "{\"id\":\"scan-7\",\"inputs\":[{\"name\":\"image\",\"datatype\":"
+                 "\"UINT8\",\"shape\":[1,48,64],\"data\":[");
+    for (int i = 0; i < 48 * 64; i++)
+        fprintf(out, "%s%.0f", i ? "," : "", (double)image.pixels[i] * 255);
+    fprintf(out, "]}]}");
+    fclose(out);
+    struct answer numbers = infer(body, NULL);
+    ck_assert_int_eq(numbers.status, 200);
+    const char *first = strstr((char *)picture.body, "\"outputs\"");
+    const char *second = strstr((char *)numbers.body, "\"outputs\"");
+    ck_assert(first && second);
+    ck_assert_str_eq(first, second);
+    /* And what /v1/predict says of it has the same masks. */
+    struct answer plain = http(&service, "POST", "/v1/predict", NULL, slice.data, slice.length);
+    const char *counts = strstr((char *)plain.body, "\"counts\":\"");
+    ck_assert_ptr_nonnull(counts);
+    char mask[64];
+    snprintf(mask, sizeof mask, "\"%.40s", counts + 10);
+    ck_assert(answer_has(&numbers, mask));
+    answer_free(&plain);
+    answer_free(&picture);
+    answer_free(&numbers);
+    image_free(&image);
+    free(body);
+    check(infer("{}", NULL), 400, "\"error\":\"");
+    check(infer("{}", WORDS("Content-Type: application/json")), 400, "bad_request");
+    check(infer("{}", WORDS("Inference-Header-Content-Length: 2")), 415, "Binary tensors");
+    expect_metric("oneshot_slices_total{kind=\"tensor\",outcome=\"ok\"} 1\n");
+    expect_metric("route=\"/v2/models/{model}/infer\",method=\"POST\",code=\"200\"} 2\n");
     teardown();
 }
 END_TEST
@@ -334,7 +417,7 @@ END_TEST
 
 int main(void)
 {
-    RUN("operation", keys_are_asked_for, a_file_without_keys_is_no_open_door,
+    RUN("operation", tensors_in_and_out, keys_are_asked_for, a_file_without_keys_is_no_open_door,
         pages_of_other_origins, over_tls, certificates_that_are_none,
         behind_a_proxy_that_takes_a_prefix_away, set_up_by_a_file, metrics_tell_what_happened,
         metrics_can_be_switched_off, the_status_tells_what_is_done, every_answer_is_fenced,

@@ -245,7 +245,7 @@ START_TEST(problems)
         {"POST", "/v1/predict", NULL, "", 0, 400, "empty_body"},
         {"POST", "/v1/predict", "Content-Type: multipart/form-data; boundary=XX", "x", 1, 400,
          "bad_multipart"},
-        {"GET", "/v2", NULL, NULL, 0, 404, "not_found"},
+        {"GET", "/v3", NULL, NULL, 0, 404, "not_found"},
         {"GET", "/v1/predict", NULL, NULL, 0, 405, "method_not_allowed"},
         {"DELETE", "/livez", NULL, NULL, 0, 405, "method_not_allowed"},
         {"POST", "/", NULL, "x", 1, 405, "method_not_allowed"},
