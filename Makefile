@@ -45,7 +45,8 @@ need         := sh tests/tools/packages
 DEB_BUILD    := gcc libc6-dev pkgconf libdnnl-dev libmicrohttpd-dev libjansson-dev libpng-dev \
                 zlib1g-dev libcurl4-openssl-dev
 DEB_TEST     := check libyaml-dev curl python3 nodejs
-DEB_BROWSER  := nodejs npm chromium
+# Where nodejs is not Debian's it brings its own npm along, which Debian's would contradict.
+DEB_BROWSER   = nodejs chromium $(shell command -v npm >/dev/null || echo npm)
 DEB_FUZZ     := clang libclang-rt-14-dev libomp-dev
 DEB_VALGRIND := valgrind libc6-dbg
 DEB_FORMAT   := clang-format
@@ -228,7 +229,8 @@ format: ## lay out all C files as .clang-format says
 tidy: ## static analysis as .clang-tidy says
 	@$(need) $(DEB_BUILD) $(DEB_TIDY)
 	@printf '%s\n' $(filter-out tests/%,$(filter %.c,$(C_FILES))) | xargs -P $(JOBS) -I{} \
-	    clang-tidy --quiet {} -- $(filter-out -march=%,$(ALL_CFLAGS)) 2>/dev/null
+	    clang-tidy --quiet {} -- $(filter-out -march=%,$(ALL_CFLAGS)) \
+	    -include tests/lint/analyzer.h 2>/dev/null
 
 lint: $(BUILD)/oneshot ## who may include what, banned functions, layout, the README's tables
 	@sh tests/lint/lint $(BUILD)/oneshot

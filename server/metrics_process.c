@@ -1,6 +1,7 @@
 /* The part of the metrics that the system knows, under the names Prometheus' own clients use. */
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -23,18 +24,18 @@ static double boot_time(void)
     if (!file)
         return 0;
     while (fgets(line, sizeof line, file))
-        if (sscanf(line, "btime %lf", &boot) == 1)
-            break;
+        if (strncmp(line, "btime ", 6) == 0)
+            boot = strtod(line + 6, NULL);
     fclose(file);
     return boot;
 }
 
-/* Fields 14, 15, 20, 22, 23 and 24 of proc(5)'s stat, counted behind the name in brackets. */
+/* proc(5)'s stat, counted behind the name in brackets. */
 static void read_stat(struct usage *usage)
 {
+    enum { STATE = 3, USER = 14, SYSTEM = 15, THREADS = 20, STARTED = 22, VIRTUAL, RESIDENT, ALL };
     char text[1024];
-    double user = 0, system = 0, started = 0, pages = 0;
-    double ticks = (double)sysconf(_SC_CLK_TCK);
+    double field[ALL] = {0}, ticks = (double)sysconf(_SC_CLK_TCK);
     FILE *file = fopen("/proc/self/stat", "re");
     if (!file)
         return;
@@ -42,15 +43,18 @@ static void read_stat(struct usage *usage)
     fclose(file);
     text[length] = 0;
     const char *rest = strrchr(text, ')');
-    if (!rest ||
-        sscanf(rest + 1,
-               " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lf %lf %*d %*d %*d %*d %lf "
-               "%*d %lf %lf %lf",
-               &user, &system, &usage->threads, &started, &usage->virtual_bytes, &pages) != 6)
+    for (int i = STATE; rest && i < ALL; i++) {
+        rest = strchr(rest, ' ');
+        if (rest)
+            field[i] = strtod(++rest, NULL); /* the state, a letter, as 0 */
+    }
+    if (!rest)
         return;
-    usage->cpu_seconds = (user + system) / ticks;
-    usage->start_seconds = boot_time() + started / ticks;
-    usage->resident_bytes = pages * (double)sysconf(_SC_PAGESIZE);
+    usage->cpu_seconds = (field[USER] + field[SYSTEM]) / ticks;
+    usage->threads = field[THREADS];
+    usage->start_seconds = boot_time() + field[STARTED] / ticks;
+    usage->virtual_bytes = field[VIRTUAL];
+    usage->resident_bytes = field[RESIDENT] * (double)sysconf(_SC_PAGESIZE);
 }
 
 static void count_files(struct usage *usage)
