@@ -398,9 +398,12 @@ static int conv_backward(struct plan *plan, int index, struct error *err)
     if (!weight_grad && !node_param_grad(plan, index, 1))
         return 0;
     int source = plan_value(plan, node->input[0]);
-    rc = winograd
-             ? conv_winograd4_grad_weight(plan, &c, source, grad, &dw, c.bias ? &db : NULL, err)
-             : conv_grad_weight(plan, &c, source, grad, &dw, c.bias ? &db : NULL, err);
+    if (winograd)
+        rc = conv_winograd4_grad_weight(plan, &c, source, grad, &dw, c.bias ? &db : NULL, err);
+    else if (conv_stem_trains(&c))
+        rc = conv_stem_grad_weight(plan, &c, source, grad, &dw, err);
+    else
+        rc = conv_grad_weight(plan, &c, source, grad, &dw, c.bias ? &db : NULL, err);
     if (rc != 0)
         return -1;
     dnnl_memory_desc_t plain = conv_plain_weight(&c);

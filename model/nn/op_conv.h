@@ -40,6 +40,14 @@ int conv_winograd4_grad_input(struct plan *plan, int index, const struct conv_sh
 int conv_winograd4_grad_weight(struct plan *plan, const struct conv_shape *c, int source, int grad,
                                int *weight, int *bias, struct error *err);
 
+/* The value in a layout whose channels lie together by eights or more; how many through *inner. */
+int conv_by_channels(struct plan *plan, int slot, int64_t *inner, struct error *err);
+
+/* The weight gradient of a 7x7 convolution of one channel, without bias. */
+bool conv_stem_trains(const struct conv_shape *c);
+int conv_stem_grad_weight(struct plan *plan, const struct conv_shape *c, int source, int grad,
+                          int *weight, struct error *err);
+
 /* PyTorch's weight layout for this convolution. */
 dnnl_memory_desc_t conv_plain_weight(const struct conv_shape *c);
 

@@ -7,7 +7,7 @@
 #include "model/nn/winograd4.h"
 
 /* With fewer tiles than this a filter that changes at every step is transformed for too little. */
-enum { FEWEST_TILES = 64 };
+enum { FEWEST_TILES = 16 };
 
 /* step->number[] */
 enum { N, H, W, IN, OUT, IN_INNER, OUT_INNER, THREADS, RELU, BIAS, RESIDUAL, NUMBERS };
@@ -88,8 +88,7 @@ static int pack_filter(struct plan *plan, int index, const struct conv_shape *c,
 
 /* ---- layouts ---- */
 
-/* The value in a layout whose channels lie together by eights or more; how many through *inner. */
-static int by_channels(struct plan *plan, int slot, int64_t *inner, struct error *err)
+int conv_by_channels(struct plan *plan, int slot, int64_t *inner, struct error *err)
 {
     struct blocked view;
     if (slot < 0)
@@ -148,7 +147,7 @@ int conv_winograd4_forward(struct plan *plan, int index, const struct conv_shape
 {
     const struct node *node = plan_node(plan, index);
     int64_t in_inner = 0, out_inner;
-    int x = by_channels(plan, plan_value(plan, node->input[0]), &in_inner, err);
+    int x = conv_by_channels(plan, plan_value(plan, node->input[0]), &in_inner, err);
     out_inner = in_inner;
     int y = new_alike(plan, c->out, c->in.c, &out_inner, err);
     if (x < 0 || y < 0)
@@ -176,7 +175,7 @@ int conv_winograd4_grad_input(struct plan *plan, int index, const struct conv_sh
                               int *out, struct error *err)
 {
     int64_t out_inner = 0, in_inner;
-    int dy = by_channels(plan, grad, &out_inner, err);
+    int dy = conv_by_channels(plan, grad, &out_inner, err);
     in_inner = out_inner;
     int dx = new_alike(plan, c->in, c->out.c, &in_inner, err);
     if (dy < 0 || dx < 0)
@@ -226,8 +225,8 @@ int conv_winograd4_grad_weight(struct plan *plan, const struct conv_shape *c, in
                                int *weight, int *bias, struct error *err)
 {
     int64_t in_inner = 0, out_inner = 0;
-    int x = by_channels(plan, source, &in_inner, err);
-    int dy = by_channels(plan, grad, &out_inner, err);
+    int x = conv_by_channels(plan, source, &in_inner, err);
+    int dy = conv_by_channels(plan, grad, &out_inner, err);
     const struct winograd4_shape s = shape_for(c, in_inner, out_inner);
     dnnl_memory_desc_t plain = conv_plain_weight(c);
     *weight = plan_new_slot(plan, &plain, err);

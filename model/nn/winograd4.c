@@ -337,8 +337,8 @@ static void convolve_block(const struct finish *f, const float *x, const float *
         window_points(data + t * s->in, data_point, x, &from, tile.image, tile.y - 1, tile.x - 1,
                       REACH);
     }
-    for (int64_t k = 0; k < panels; k++)
-        for (int p = 0; p < POINTS; p++)
+    for (int p = 0; p < POINTS; p++) /* whose data stay in the cache for all panels */
+        for (int64_t k = 0; k < panels; k++)
             product_run(&(struct product){
                 .out = products + p * product_point + k * width,
                 .a = data + p * data_point,
