@@ -49,6 +49,7 @@ DEB_TEST     := check libyaml-dev curl python3 nodejs
 DEB_BROWSER   = nodejs chromium $(shell command -v npm >/dev/null || echo npm)
 DEB_FUZZ     := clang libclang-rt-14-dev libomp-dev
 DEB_VALGRIND := valgrind libc6-dbg
+DEB_DEPLOY   := buildah mmdebstrap haproxy nginx-light curl python3
 DEB_FORMAT   := clang-format
 DEB_TIDY     := clang-tidy libomp-dev
 
@@ -60,8 +61,8 @@ SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c))
 objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 parallel    = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
-.PHONY: all deps demo test test-programs test-unit test-http test-browser test-overfit parity bench fuzz \
-        fuzz-run soak asan tsan valgrind format tidy lint readme install clean help FORCE
+.PHONY: all deps demo test test-programs test-unit test-http test-browser test-overfit test-deploy \
+        parity bench fuzz fuzz-run soak asan tsan valgrind format tidy lint readme install clean help FORCE
 
 all: $(BUILD)/oneshot ## build/oneshot, the one program (the default)
 
@@ -173,6 +174,11 @@ test-browser: $(BUILD)/oneshot $(BUILD)/oneshot-fake ## the viewer in Chromium (
 
 test-overfit: $(BUILD)/oneshot ## eight phantoms trained on until they are known by heart; minutes
 	@sh tests/overfit/overfit $(BUILD)
+
+test-deploy: deps ## docker/ as root: the image behind HAProxy and nginx, services killed and shut down
+	@$(need) $(DEB_DEPLOY)
+	@$(parallel) $(BUILD)/oneshot
+	@bash tests/deploy/deploy $(BUILD)
 
 parity: $(BUILD)/tests/parity ## compare with recorded outputs of the reference in FIXTURES
 	$(BUILD)/tests/parity $(FIXTURES)
