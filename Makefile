@@ -62,7 +62,7 @@ objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 parallel    = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
 .PHONY: all deps demo test test-programs test-unit test-http test-browser test-overfit test-deploy \
-        parity bench fuzz fuzz-run soak asan tsan valgrind format tidy lint readme install clean help FORCE
+        parity bench fuzz fuzz-run soak soak-long asan tsan valgrind format tidy lint readme install clean help FORCE
 
 all: $(BUILD)/oneshot ## build/oneshot, the one program (the default)
 
@@ -189,17 +189,22 @@ bench: $(BUILD)/tests/bench ## time of a slice, its stages, a training iteration
 # With V the service is built so, the clients are not. The stand-in where the real model would be too
 # slow, or libgomp is in the way.
 SOAK_SECONDS  ?= 60
+SOAK_CLIENTS  ?= 64
 SOAK_REQUESTS ?= 500
 SOAK_BACKBONE ?= default
 SOAKED        ?= $(BUILD)/oneshot$(if $(filter tsan valgrind,$(V)),-fake)
-soak: deps ## attack the service, SOAK_SECONDS (60) by 64 clients; SOAK_BACKBONE="default resnet50"
+soak: deps ## attack the service, SOAK_SECONDS (60) by SOAK_CLIENTS (64); SOAK_BACKBONE="default resnet50"
 	@$(parallel) V=release build/tests/soak
 	@$(parallel) $(SOAKED)
 	@for b in $(SOAK_BACKBONE); do \
-	    FAKE_PREDICT_MS=20 build/tests/soak --seconds $(SOAK_SECONDS) --requests $(SOAK_REQUESTS) \
+	    FAKE_PREDICT_MS=20 build/tests/soak --seconds $(SOAK_SECONDS) --clients $(SOAK_CLIENTS) \
+	        --requests $(SOAK_REQUESTS) \
 	        $(if $(filter-out release,$(V)),--unbounded --idle 20 --patience 600) $$([ $$b = default ] || echo --backbone $$b) \
 	        -- $(RUN_$(V)) $(SOAKED) || exit 1; \
 	done
+
+soak-long: ## the same for five minutes with 200 connections (SOAK_LONG seconds)
+	@$(MAKE) --no-print-directory soak SOAK_SECONDS=$(or $(SOAK_LONG),300) SOAK_CLIENTS=200
 
 asan tsan valgrind: ## tests under AddressSanitizer + UBSan (all), ThreadSanitizer (service), valgrind (units)
 	@$(if $(filter valgrind,$@),$(need) $(DEB_VALGRIND))
@@ -251,5 +256,5 @@ help: ## this list
 	@echo "make TARGET... [V=asan|tsan|valgrind|debug]"
 	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {printf "  %-22s %s\n", $$1, $$2}' Makefile
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
