@@ -89,6 +89,54 @@ START_TEST(floods_of_headers)
 }
 END_TEST
 
+/* The service's memory at its largest so far, in kilobytes. */
+static long peak_kb(void)
+{
+    char path[64], line[256];
+    long kb = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)service.pid);
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %ld", &kb) == 1)
+            break;
+    fclose(file);
+    return kb;
+}
+
+START_TEST(a_hundred_thousand_parts)
+{
+    enum { PARTS = 100000 };
+    static const char *const parts[] = {
+        "--XX\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n\r\n", /* empty files */
+        "--XX\r\nContent-Disposition: form-data; name=\"options\"\r\n\r\n{}\r\n",
+        "--XX\r\n\r\n\r\n", /* of no name */
+        "--XX\r\nX: y\r\n", /* one header after another, never a part */
+        "--XX--\r\n",
+    };
+    setup(NULL, NULL);
+    check(predict(NULL), 200, "burden");
+    long before = peak_kb();
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        struct bytes body = {NULL, 0};
+        FILE *out = open_memstream((char **)&body.data, &body.length);
+        ck_assert_ptr_nonnull(out);
+        for (int k = 0; k < PARTS; k++)
+            fputs(parts[i], out);
+        fputs("--XX--\r\n", out);
+        fclose(out);
+        check(http(&service, "POST", "/v1/predict",
+                   WORDS("Content-Type: multipart/form-data; boundary=XX"), body.data, body.length),
+              400, "bad_multipart");
+        free(body.data);
+    }
+    /* The body itself, and no more than that again. */
+    ck_assert_int_lt(peak_kb() - before, 100 * 1024);
+    check(predict(NULL), 200, "burden");
+    teardown();
+}
+END_TEST
+
 START_TEST(framing_that_can_be_read_in_two_ways)
 {
     static const char *const requests[] = {
@@ -344,7 +392,8 @@ END_TEST
 int main(void)
 {
     RUN("wire", half_a_body_then_silence_or_goodbye, slow_headers_and_slow_bodies_are_cut_off,
-        floods_of_headers, framing_that_can_be_read_in_two_ways, bodies_in_chunks,
-        bodies_that_are_announced, a_refusal_is_read_though_the_client_goes_on_sending,
-        one_connection_many_requests, all_bodies_together_are_limited, an_answer_that_is_not_taken);
+        floods_of_headers, a_hundred_thousand_parts, framing_that_can_be_read_in_two_ways,
+        bodies_in_chunks, bodies_that_are_announced,
+        a_refusal_is_read_though_the_client_goes_on_sending, one_connection_many_requests,
+        all_bodies_together_are_limited, an_answer_that_is_not_taken);
 }
