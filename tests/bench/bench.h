@@ -22,9 +22,9 @@ struct image bench_image(void);
  * all stages have work; four masks are predicted, as on a slice with lesions. */
 struct network *bench_network(const char *backbone, enum norm_mode mode);
 
-/* Median seconds of a slice that convolutions, matrix products and LSTMs take, on this thread's
- * team. */
-double bench_products(const struct network *network, const struct image *image);
+/* The share of a slice that is neither convolution, matrix product nor LSTM; median, on this
+ * thread's team. */
+double bench_other_share(const struct network *network, const struct image *image);
 
 /* Median milliseconds from a prediction to its JSON with masks. */
 double bench_answer(const struct model *model, const struct image *image);
