@@ -337,7 +337,8 @@ int inputs_learn(struct inputs *inputs, int port, double patience_ms)
             verdict = input_judge(input, &answer, why);
         }
         if (verdict != RIGHT && verdict != REFUSED) {
-            printf("  alone, \"%s\": %s\n", input->name, why);
+            printf("  alone, \"%s\": %s\n", input->name,
+                   verdict == LATE ? "no result in time" : why);
             wrong++;
         }
         answer_free(&answer);

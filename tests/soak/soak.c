@@ -108,7 +108,7 @@ static void *send_in_peace(void *context)
         wire_close(&wire, false);
         int done = 1 + atomic_fetch_add(&peace->done, 1);
         for (int k = 0; k < 3; k++)
-            if (done == peace->requests / marks[k])
+            if (done == (peace->requests + marks[k] - 1) / marks[k])
                 peace->mb[k] = subject_status(peace->subject, "VmRSS");
     }
     return NULL;
@@ -130,8 +130,8 @@ static int watch_memory(const struct subject *subject, const struct inputs *inpu
     double growth = peace.mb[2] - peace.mb[0];
     bool grown = set->bounded && growth > ALLOWED_GROWTH_MB;
     printf("  memory  %.1f MB after %d requests, %.1f after %d, %.1f after %d: %s\n", peace.mb[0],
-           set->requests / marks[0], peace.mb[1], set->requests / marks[1], peace.mb[2],
-           set->requests,
+           (set->requests + marks[0] - 1) / marks[0], peace.mb[1],
+           (set->requests + marks[1] - 1) / marks[1], peace.mb[2], set->requests,
            !set->bounded ? "not judged"
            : grown       ? "GROWS"
                          : "flat");
