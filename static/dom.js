@@ -53,7 +53,10 @@ export function show(node, visible) {
   node.hidden = !visible;
 }
 
-/** A radio group drawn as one segmented control. `choices`: [{value, label, title}]. */
+/**
+ * A radio group drawn as one segmented control. `choices`: [{value, label, title, icon}]; with an
+ * icon the label is for assistive technology only.
+ */
 export function segmented(label, name, choices, value, onChange) {
   return el(
     'fieldset',
@@ -67,7 +70,10 @@ export function segmented(label, name, choices, value, onChange) {
         checked: choice.value === value,
         on: { change: () => onChange(choice.value) },
       });
-      return el('label', { title: choice.title }, input, el('span', {}, choice.label));
+      const words = choice.icon
+        ? [icon(choice.icon), el('b', { class: 'sr-only' }, choice.label)]
+        : [choice.label];
+      return el('label', { title: choice.title }, input, el('span', {}, words));
     }),
   );
 }

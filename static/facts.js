@@ -1,6 +1,6 @@
 // What is known about the service: its state in the header, the model, its limits, the banner.
 
-import { byId, el, show } from './dom.js';
+import { byId, copyButton, el, fill, show } from './dom.js';
 import { bytes, count } from './format.js';
 import { group, modelFacts } from './panels.js';
 
@@ -26,6 +26,7 @@ export class ServiceFacts {
     return {
       body: known(limits.max_body_bytes),
       pixels: known(limits.max_pixels),
+      slices: known(limits.max_slices),
       time: known(limits.timeout_ms),
     };
   }
@@ -35,9 +36,33 @@ export class ServiceFacts {
     return this.limits.time === null ? 120_000 : this.limits.time + 15_000;
   }
 
+  /** Why something of `size` bytes and these slices would be refused; null when it would not. */
+  refusal(size, stack) {
+    const { body, pixels, slices } = this.limits;
+    if (body !== null && size > body) {
+      return (
+        `It has ${bytes(size)}; this service takes up to ${bytes(body)} (--max-body). ` +
+        'It can be looked at here all the same.'
+      );
+    }
+    if (stack !== null && pixels !== null && stack.width * stack.height > pixels) {
+      return (
+        `A slice has ${count(stack.width * stack.height)} pixels; this service takes up ` +
+        `to ${count(pixels)} (--max-pixels).`
+      );
+    }
+    if (stack !== null && slices !== null && stack.depth > slices) {
+      return (
+        `It has ${count(stack.depth)} slices; this service takes up to ${count(slices)} ` +
+        '(--max-slices). Ask for some of them with “Slices” in the options.'
+      );
+    }
+    return null;
+  }
+
   start() {
     this.#pill('wait', 'Connecting');
-    this.refresh();
+    this.asked = this.refresh();
   }
 
   async refresh() {
@@ -91,16 +116,42 @@ export class ServiceFacts {
     const rows = group('Model', modelFacts(this.model));
     const taken = group('This service takes', [
       ['File size', limits.body === null ? null : `up to ${bytes(limits.body)}`],
-      ['Picture', limits.pixels === null ? null : `up to ${count(limits.pixels)} pixels`],
+      ['Slice', limits.pixels === null ? null : `up to ${count(limits.pixels)} pixels`],
+      ['Volume', limits.slices === null ? null : `up to ${count(limits.slices)} slices`],
       ['Time', limits.time === null ? null : `up to ${limits.time / 1000}\u00a0s`],
     ]);
     byId('model-facts').replaceChildren(el('dl', { class: 'facts' }, rows, taken));
     show(byId('model-card'), rows.length > 0);
+    this.#line();
     for (const [name, value] of Object.entries(this.info.defaults ?? {})) {
       const input = document.querySelector(`[data-request="${CSS.escape(name)}"]`);
       if (input !== null) {
         input.placeholder = `${value}`;
       }
     }
+  }
+
+  /** The line at the foot of the page: which weights, and whether they were trained. */
+  #line() {
+    const { name, version, sha256, trained } = this.model;
+    fill(
+      byId('model-line'),
+      el('span', { class: 'model-name' }, [name, version].filter(Boolean).join(' · ')),
+      sha256
+        ? el(
+            'span',
+            { class: 'with-copy' },
+            el('code', { title: `SHA-256 ${sha256}` }, `sha256 ${sha256.slice(0, 12)}…`),
+            copyButton('Copy SHA-256 of the model', () => sha256),
+          )
+        : null,
+      typeof trained === 'boolean'
+        ? el(
+            'span',
+            { class: trained ? 'trained' : 'not-trained' },
+            trained ? 'trained' : 'untrained: noise',
+          )
+        : null,
+    );
   }
 }

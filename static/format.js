@@ -43,3 +43,16 @@ export function bytes(value) {
 export function plural(n, one, many = `${one}s`) {
   return `${count(n)} ${n === 1 ? one : many}`;
 }
+
+/** 95000 (ms) → '1 min 35 s'. */
+export function duration(ms) {
+  const seconds = Math.max(0, Math.round(ms / 1000));
+  return seconds < 60
+    ? `${seconds}\u00a0s`
+    : `${Math.floor(seconds / 60)}\u00a0min ${seconds % 60}\u00a0s`;
+}
+
+/** Millilitres, with as many digits as they can carry. */
+export function millilitres(value) {
+  return Number.isFinite(value) ? `${value.toFixed(value >= 100 ? 0 : 1)}\u00a0ml` : '–';
+}

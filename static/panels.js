@@ -3,7 +3,8 @@
 import { copyButton, el, fill, icon, show } from './dom.js';
 import { bytes, count, fixed, milliseconds, percent } from './format.js';
 import { objectClass } from './palette.js';
-import { ASSESSMENT, BURDEN, WARNING_TITLES } from './text.js';
+import { inPlace } from './notes.js';
+import { ASSESSMENT, BURDEN } from './text.js';
 
 function panel(id, title, ...content) {
   return el(
@@ -35,6 +36,7 @@ export function assessmentPanel() {
               ? ASSESSMENT.noRegions
               : ASSESSMENT.absent,
           ),
+          inPlace(slice, 'assessment'),
         );
         return;
       }
@@ -53,6 +55,7 @@ export function assessmentPanel() {
           c.classes.map((item) => classBar(item, c.predicted)),
         ),
         el('p', { class: 'note' }, ASSESSMENT.note),
+        inPlace(slice, 'assessment'),
       );
     },
   };
@@ -149,36 +152,7 @@ export function burdenPanel() {
           item('consolidation', b.consolidation_px, b.consolidation_mm2),
         ),
         el('p', { class: 'note' }, BURDEN.note),
-      );
-    },
-  };
-}
-
-/** Warnings of the service, and notes of this page (`extra`: [{code, detail}]). */
-export function notesPanel() {
-  const list = el('ul', { class: 'warnings' });
-  const root = panel('notes', 'Please note', list);
-  root.classList.add('notes');
-  return {
-    root,
-    show(slice, extra = []) {
-      const notes = [...extra, ...slice.warnings];
-      show(root, notes.length > 0);
-      fill(
-        list,
-        notes.map((w) =>
-          el(
-            'li',
-            { 'data-warning': w.code, title: w.code },
-            icon('alert'),
-            el(
-              'p',
-              {},
-              el('strong', {}, w.title ?? WARNING_TITLES[w.code] ?? w.code),
-              w.detail ? ` ${w.detail}` : null,
-            ),
-          ),
-        ),
+        inPlace(slice, 'burden'),
       );
     },
   };
@@ -196,30 +170,19 @@ export function detailsPanel(actions) {
   const timing = el('div');
   const facts = el('dl', { class: 'facts' });
   const command = el('code', { class: 'command', tabindex: '0' });
+  const labels = keepButton('save-labels', 'Label map (NIfTI)', actions.saveLabels);
   const root = panel(
     'details',
     'About this answer',
     timing,
     el(
       'div',
-      { class: 'buttons' },
-      el(
-        'button',
-        {
-          type: 'button',
-          class: 'button',
-          id: 'save-json',
-          on: { click: actions.saveJson },
-        },
-        icon('download'),
-        'Answer (JSON)',
-      ),
-      el(
-        'button',
-        { type: 'button', class: 'button', id: 'save-png', on: { click: actions.savePng } },
-        icon('download'),
-        'Picture (PNG)',
-      ),
+      { class: 'buttons', id: 'keep' },
+      keepButton('save-json', 'Answer (JSON)', actions.saveJson),
+      keepButton('save-csv', 'Findings (CSV)', actions.saveCsv),
+      keepButton('save-png', 'Picture (PNG)', actions.savePng),
+      labels,
+      keepButton('print', 'Report', actions.print, 'print'),
     ),
     facts,
     el('h3', {}, 'The same request from a terminal'),
@@ -232,9 +195,11 @@ export function detailsPanel(actions) {
   );
   return {
     root,
-    show(slice, { info, roundTrip, file, curl }) {
+    show(slice, { info, roundTrip, file, curl, volume }) {
+      show(labels, volume);
       command.textContent = curl;
       timing.replaceChildren(timingBar(slice.timing, roundTrip));
+      show(timing, Number.isFinite(roundTrip));
       const model = { ...info.model, ...slice.model };
       const { input } = slice;
       const intensity = input.intensity;
@@ -268,6 +233,15 @@ export function detailsPanel(actions) {
       );
     },
   };
+}
+
+function keepButton(id, label, run, symbol = 'download') {
+  return el(
+    'button',
+    { type: 'button', class: 'button', id, on: { click: run } },
+    icon(symbol),
+    label,
+  );
 }
 
 /** Rows of facts about a model: [[label, text or node]]. */

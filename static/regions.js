@@ -1,7 +1,8 @@
 // The regions the class was decided from, and how much each branch attended to them.
 
-import { el, icon, segmented, show } from './dom.js';
+import { el, fill, icon, segmented, show } from './dom.js';
 import { fixed, percent, signedPercent } from './format.js';
+import { inPlace } from './notes.js';
 import { ATTENTION, objectClass } from './palette.js';
 import { reveal, wireRows } from './rows.js';
 import { REGIONS } from './text.js';
@@ -21,6 +22,7 @@ export function regionsPanel(store, onOpen, onReveal) {
   const list = el('ol', { class: 'regions scroll' });
   const explain = el('p', { class: 'lead small' });
   const note = el('p', { class: 'note' });
+  const places = el('div');
   const even = el('p', { class: 'axis-note' });
   const lead = el('p', { class: 'lead' });
   const sort = el('input', { type: 'checkbox', checked: true, on: { change: () => arrange() } });
@@ -70,6 +72,7 @@ export function regionsPanel(store, onOpen, onReveal) {
     list,
     even,
     note,
+    places,
   );
 
   let slice = null;
@@ -126,6 +129,7 @@ export function regionsPanel(store, onOpen, onReveal) {
       const repeats = slice.regions.filter((r) => r.padded).length;
       show(note, repeats > 0);
       note.textContent = REGIONS.repeats(slice.uniqueRegions, repeats);
+      fill(places, inPlace(slice, 'regions'));
       even.textContent = some ? REGIONS.even(n) : '';
       const strongest = Math.max(
         1e-9,

@@ -6,7 +6,13 @@ export class Store extends EventTarget {
   constructor() {
     super();
     this.state = {
+      k: 0, // slice shown
+      window: { name: 'full', width: 255, level: 127.5 },
+      tool: 'pan', // what dragging does: 'window', 'pan', 'ruler', 'area'
+      cursor: null, // {x, y} of the keyboard's crosshair, in pixels of the slice
+      measures: [], // see measure.js
       mode: 'findings', // 'image', 'findings', 'attention', 'both'
+      style: 'fill', // of masks: 'fill', 'outline', 'hatch'
       attention: 'for', // 'for', 'against', 'difference'
       layers: Object.fromEntries(
         OBJECT_CLASSES.map((c) => [c.name, { visible: true, opacity: c.opacity }]),
@@ -14,7 +20,6 @@ export class Store extends EventTarget {
       boxes: true,
       masks: true,
       threshold: 0,
-      stretch: false,
       hovered: null, // {kind: 'detection' | 'region', index}
       selected: null,
     };

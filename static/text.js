@@ -21,6 +21,17 @@ export const BURDEN = {
     'Hiding findings here does not change it.',
 };
 
+export const VOLUME = {
+  share: 'of the lung in this volume lies under lesions',
+  noLung: 'No lung was outlined in this volume, so there is nothing to compare with.',
+  note:
+    'Counted from all masks of the answer; overlapping masks count once. Hiding findings on ' +
+    'this page does not change it.',
+  noSpacing:
+    'The file does not say how large its voxels are, so there are no millilitres. Hiding ' +
+    'findings on this page does not change the numbers.',
+};
+
 export const FINDINGS = {
   lead:
     'Areas the model outlined, each with a score between 0 and 1. Point at a row to see it ' +
@@ -59,12 +70,15 @@ export const NOTES = {
       'This browser reads the file differently from the service, so the findings are drawn ' +
       'on black.',
   },
-  oneAtATime: (name, ignored) => ({
-    code: 'one_at_a_time',
-    title: 'One slice at a time',
-    detail:
-      `Only ${name} was sent; ` +
-      `${plural(ignored, 'other file was', 'other files were')} left out.`,
+  local: (detail) => ({
+    code: 'not_shown',
+    title: 'This page cannot show the file itself',
+    detail,
+  }),
+  frames: (n) => ({
+    code: 'frames',
+    title: 'More than one frame',
+    detail: `The file holds ${count(n)} frames; the first one is shown.`,
   }),
 };
 
@@ -79,4 +93,16 @@ export const WARNING_TITLES = {
   nan_voxels: 'Undefined voxels',
   rois_padded: 'Few regions found',
   anisotropic: 'Uneven voxels',
+  tilted: 'Tilted slices',
+  directions_assumed: 'Directions assumed',
+};
+
+/** Warnings that are told where they matter; all others stand at the top. */
+export const WARNING_PLACES = {
+  untrained_model: 'assessment',
+  not_chest_like: 'assessment',
+  low_resolution: 'assessment',
+  no_regions: 'assessment',
+  rois_padded: 'regions',
+  anisotropic: 'burden',
 };

@@ -1,8 +1,12 @@
 // Chromium, and pages that note everything that should not happen.
 
 import assert from 'node:assert/strict';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 import { phantomPng } from './png.mjs';
+
+/** Where screenshots go. */
+export const BUILD = fileURLToPath(new URL('../../build/', import.meta.url));
 
 let browser = null;
 
@@ -35,15 +39,14 @@ export async function close() {
 export async function openPage(url, { width = 1280, height = 860, allowed = [], ...options } = {}) {
   const context = await (await launch()).newContext({ viewport: { width, height }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(30000);
+  page.setDefaultTimeout(20000);
   const faults = [];
   page.faults = faults;
   page.on('pageerror', (error) => faults.push(`exception: ${error.message}`));
   page.on('console', (message) => {
-    // Chromium logs every answer that is not 2xx; the sample is asked for and may be absent.
+    // Chromium logs every answer that is not 2xx.
     const at = message.location().url;
     const provoked =
-      at.endsWith('/sample.png') ||
       allowed.some((status) => message.text().includes(`status of ${status}`)) ||
       (allowed.includes('offline') && message.text().includes('net::ERR_'));
     if (message.type() === 'error' && !provoked) {
@@ -73,6 +76,21 @@ export async function closePage(page) {
   const { faults } = page;
   await page.context().close();
   assert.deepEqual(faults, []);
+}
+
+/** Runs body(page) and ends the page, whatever happens: the next test must not wait for it. */
+export async function withEnd(page, body) {
+  try {
+    await body(page);
+  } catch (error) {
+    const at = await page
+      .screenshot({ path: `${BUILD}failed.png` })
+      .then(() => `${BUILD}failed.png`, () => 'no picture');
+    await page.context().close();
+    error.message += `\n${at}; faults: ${JSON.stringify(page.faults)}`;
+    throw error;
+  }
+  await closePage(page);
 }
 
 export const SLICE = { name: 'slice 7.png', mimeType: 'image/png', buffer: phantomPng(256) };

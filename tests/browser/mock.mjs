@@ -15,6 +15,7 @@ const TYPES = {
   '.css': 'text/css; charset=utf-8',
   '.svg': 'image/svg+xml',
   '.png': 'image/png',
+  '.gz': 'application/gzip',
 };
 export const POLICY =
   "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +

@@ -7,6 +7,8 @@ import { after } from 'node:test';
 import { close } from './browser.mjs';
 import './test_modules.mjs';
 import './test_page.mjs';
+import './test_volume.mjs';
+import './test_stream.mjs';
 import './test_errors.mjs';
 import './test_access.mjs';
 import './test_service.mjs';

@@ -2,7 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { choose, closePage, openPage, showSlice, SLICE, text, waitPhase } from './browser.mjs';
+import {
+  choose,
+  closePage,
+  openPage,
+  showSlice,
+  SLICE,
+  text,
+  waitPhase,
+  withEnd,
+} from './browser.mjs';
 import { Mock, sendJson, sendProblem, sliceOf } from './mock.mjs';
 
 const SIZE = { width: 256 };
@@ -17,8 +26,7 @@ function withPage(name, allowed, body) {
   test(name, async () => {
     mock.requests = [];
     const page = await openPage(mock.url, { allowed });
-    await body(page);
-    await closePage(page);
+    await withEnd(page, body);
   });
 }
 
@@ -182,11 +190,16 @@ withPage('no answer in time', [], async (page) => {
   assert.match(await text(page, '.problem-detail'), /75 seconds/);
 });
 
-withPage('stopping goes back to the start', [], async (page) => {
+withPage('stopping keeps the picture, and asks again on demand', [], async (page) => {
   mock.reply = () => {};
   await choose(page);
   await page.getByRole('button', { name: 'Stop' }).click();
-  await waitPhase(page, 'empty');
+  await waitPhase(page, 'stopped');
+  assert.equal(await text(page, '#busy-text'), 'Stopped');
+  assert.equal(await text(page, '#file-name'), SLICE.name);
+  mock.reply = good;
+  await page.getByRole('button', { name: 'Ask again' }).click();
+  await waitPhase(page, 'done');
 });
 
 withPage('a file over the limit does not travel', [], async (page) => {

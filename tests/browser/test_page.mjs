@@ -13,6 +13,7 @@ import {
   SLICE,
   text,
   waitPhase,
+  withEnd,
 } from './browser.mjs';
 import { infoOf, Mock, sendJson, sliceOf } from './mock.mjs';
 import { encodePng, inShape, phantom, SHAPES } from './png.mjs';
@@ -32,8 +33,7 @@ function withPage(name, options, body) {
     mock.info = infoOf({ trained: true });
     mock.reply = (request, response) => sendJson(response, 200, sliceOf(SIZE));
     const page = await openPage(mock.url, options);
-    await body(page);
-    await closePage(page);
+    await withEnd(page, body);
   });
 }
 
@@ -71,7 +71,7 @@ function points(name, inside, margin = 2) {
 
 withPage('the empty page says what to do', {}, async (page) => {
   await page.waitForSelector('#service[data-state=ready]');
-  assert.equal(await text(page, '#intro h2'), 'Drop a CT slice here');
+  assert.equal(await text(page, '#intro h2'), 'Drop a chest CT here');
   assert.ok(await page.isVisible('.research'));
   assert.match(await text(page, '.research'), /Research use only – not for diagnosis/);
   assert.ok(await page.isHidden('#untrained'));
@@ -254,7 +254,7 @@ withPage('everything by keyboard', {}, async (page) => {
   const fitted = await scale(page);
   await page.keyboard.press('+');
   assert.ok((await scale(page)) > fitted);
-  await page.keyboard.press('1');
+  await page.keyboard.press('x');
   assert.equal(await scale(page), 100);
   const probe = [[128, 128]];
   await page.keyboard.press('0');
@@ -322,12 +322,15 @@ withPage('zoom and pan with the mouse', {}, async (page) => {
   assert.equal(await scale(page), fitted);
 });
 
-withPage('a dropped file, and a pasted one', {}, async (page) => {
+withPage('dropped files become a list, a pasted one joins it', {}, async (page) => {
   await drop(page, [SLICE, { ...SLICE, name: 'other.png' }]);
   await waitPhase(page, 'done');
   assert.equal(await text(page, '#file-name'), 'slice 7.png');
-  assert.match(await text(page, '.warnings'), /One slice at a time/);
   assert.ok(await page.isHidden('#drop-veil'));
+  assert.deepEqual(await page.locator('.file-title').allInnerTexts(), ['slice 7.png', 'other.png']);
+  await page.waitForFunction(
+    () => document.querySelectorAll('.files li[data-status=done]').length === 2,
+  );
   await page.evaluate((base64) => {
     const data = new DataTransfer();
     data.items.add(
@@ -341,7 +344,17 @@ withPage('a dropped file, and a pasted one', {}, async (page) => {
     () => document.getElementById('file-name').textContent === 'pasted.png',
   );
   await waitPhase(page, 'done');
-  assert.equal(mock.requests.length, 2);
+  assert.equal(mock.requests.length, 3);
+  // Going back asks nobody again, closing takes it off the list.
+  await page.getByRole('button', { name: /^other\.png/ }).click();
+  await waitPhase(page, 'done');
+  assert.equal(await text(page, '#file-name'), 'other.png');
+  await page.getByRole('button', { name: 'Close other.png' }).click();
+  assert.deepEqual(await page.locator('.file-title').allInnerTexts(), [
+    'slice 7.png',
+    'pasted.png',
+  ]);
+  assert.equal(mock.requests.length, 3);
 });
 
 withPage('untrained weights are unmissable', {}, async (page) => {
@@ -393,7 +406,7 @@ withPage('what the service says is text, never markup', {}, async (page) => {
   assert.match(await text(page, '.warnings'), /<b>bold<\/b>/);
 });
 
-withPage('a new file stops the one under way', {}, async (page) => {
+withPage('a second file is shown at once and answered beside the first', {}, async (page) => {
   let left = 0;
   mock.reply = (request, response) => {
     response.on('close', () => {
@@ -409,7 +422,12 @@ withPage('a new file stops the one under way', {}, async (page) => {
     sendJson(response, 200, sliceOf({ ...SIZE, requestId: 'second' }));
   await showSlice(page, { ...SLICE, name: 'second.png' });
   assert.equal(await text(page, '#request-id'), 'second');
-  assert.equal(left, 1, 'the first request was not taken back');
+  assert.equal(left, 0, 'the first is still being worked on');
+  await page.getByRole('button', { name: 'Close slice 7.png' }).click();
+  while (left < 1) {
+    await page.waitForTimeout(20);
+  }
+  assert.equal(await text(page, '#request-id'), 'second');
 });
 
 withPage('options of the request are sent, and shown in the command', {}, async (page) => {
