@@ -9,6 +9,7 @@ import './test_modules.mjs';
 import './test_page.mjs';
 import './test_volume.mjs';
 import './test_stream.mjs';
+import './test_shots.mjs';
 import './test_errors.mjs';
 import './test_access.mjs';
 import './test_service.mjs';
