@@ -124,22 +124,25 @@ struct taps {
     float weight[COLUMNS]; /* of high */
 };
 
-/* Source position of an output pixel's centre, clamped to the first pixel's centre. */
-static inline float source_position(int i, float ratio)
+/*
+ * Source position of an output pixel's centre, clamped to the first pixel's centre. In double: a
+ * float's last bit, far from the origin, is a hundred times what the pixels are rounded to.
+ */
+static inline double source_position(int i, double ratio)
 {
-    float at = ratio * ((float)i + 0.5f) - 0.5f;
+    double at = ratio * (i + 0.5) - 0.5;
     return at < 0 ? 0 : at;
 }
 
-VECTORIZED static void make_taps(struct taps *t, int first, int count, int in_size, float ratio)
+VECTORIZED static void make_taps(struct taps *t, int first, int count, int in_size, double ratio)
 {
     for (int i = 0; i < count; i++) {
-        float at = source_position(first + i, ratio);
+        double at = source_position(first + i, ratio);
         int32_t low = (int32_t)at;
         low = low > in_size - 1 ? in_size - 1 : low;
         t->low[i] = low;
         t->high[i] = low < in_size - 1 ? low + 1 : low;
-        t->weight[i] = at - (float)low;
+        t->weight[i] = (float)(at - low);
     }
 }
 
@@ -159,20 +162,20 @@ VECTORIZED static void blend_row(float *restrict out, const float *restrict uppe
 static void resize_rows(float *out, int side, const struct placement *p, const struct image *image,
                         int from, int to)
 {
-    float ratio_x = (float)image->width / (float)p->width;
-    float ratio_y = (float)image->height / (float)p->height;
+    double ratio_x = (double)image->width / p->width;
+    double ratio_y = (double)image->height / p->height;
     struct taps taps;
     for (int x = 0; x < p->width; x += COLUMNS) {
         int count = p->width - x < COLUMNS ? p->width - x : COLUMNS;
         make_taps(&taps, x, count, image->width, ratio_x);
         for (int y = from; y < to; y++) {
-            float at = source_position(y, ratio_y);
+            double at = source_position(y, ratio_y);
             int low = (int)at;
             low = low > image->height - 1 ? image->height - 1 : low;
             int high = low < image->height - 1 ? low + 1 : low;
             blend_row(out + (size_t)y * (size_t)side + x,
                       image->pixels + (size_t)low * (size_t)image->width,
-                      image->pixels + (size_t)high * (size_t)image->width, at - (float)low, &taps,
+                      image->pixels + (size_t)high * (size_t)image->width, (float)(at - low), &taps,
                       count, (float)p->mean, (float)p->deviation);
         }
     }
