@@ -15,8 +15,9 @@
 #define NORM_MOMENTUM 0.1f
 
 enum {
-    CHUNKS = 32,     /* pieces the rows of a block are split into */
-    FLUSH_ROWS = 128 /* rows summed in float before they are added to the double sums */
+    CHUNKS = 32,      /* pieces the rows of a block are split into */
+    FLUSH_ROWS = 128, /* rows summed in float before they are added to the double sums */
+    SAMPLES = 64      /* rows whose mean centres the sums */
 };
 
 /* step->number[] of every kernel here */
@@ -136,21 +137,43 @@ VECTORIZED static void affine_precise(float *y, const float *x, const float *res
 /* ---- statistics ---- */
 
 /*
+ * Sums are taken around a point near the mean, so that squares do not cancel: the mean of some rows
+ * from all over the plane. One row would not do: pixels at the border see padding, and may lie many
+ * deviations away from all others.
+ */
+static void centre_block(float *centre, const struct step *step, const float *x, int64_t block)
+{
+    int64_t inner = step->number[INNER], rows = step->number[N] * step->number[SPATIAL];
+    int64_t samples = rows < SAMPLES ? rows : SAMPLES;
+    memset(centre, 0, (size_t)inner * sizeof *centre);
+    for (int64_t i = 0; i < samples; i++) {
+        const float *row = x + row_offset(step, block, (2 * i + 1) * rows / (2 * samples));
+        for (int64_t c = 0; c < inner; c++)
+            centre[c] += row[c];
+    }
+    for (int64_t c = 0; c < inner; c++)
+        centre[c] /= (float)samples;
+}
+
+/*
  * p: 0 x, 1 partial sums (block, chunk, 2, inner) as doubles, 2 float scratch (block, chunk, 2,
- * inner). Every block's first row centres the sums, so that squares do not cancel.
+ * inner), 3 centres (blocks x inner).
  */
 static void kernel_moments(const struct step *step, void *const *p)
 {
     const float *x = p[0];
     double *partial = p[1];
-    float *scratch = p[2];
+    float *scratch = p[2], *centres = p[3];
     int64_t blocks = step->number[BLOCKS], inner = step->number[INNER];
+#pragma omp parallel for schedule(static)
+    for (int64_t block = 0; block < blocks; block++)
+        centre_block(centres + block * inner, step, x, block);
 #pragma omp parallel for schedule(static)
     for (int64_t item = 0; item < blocks * CHUNKS; item++) {
         int64_t block = item / CHUNKS, chunk = item % CHUNKS;
         double *sum = partial + item * 2 * inner, *square = sum + inner;
         float *s = scratch + item * 2 * inner, *q = s + inner;
-        const float *centre = x + row_offset(step, block, 0);
+        const float *centre = centres + block * inner;
         memset(sum, 0, 2 * (size_t)inner * sizeof *sum);
         int64_t end = rows_begin(step, chunk + 1);
         for (int64_t row = rows_begin(step, chunk); row < end;) {
@@ -171,13 +194,13 @@ static void kernel_moments(const struct step *step, void *const *p)
 }
 
 /*
- * p: 0 x (its first rows are the centres), 1 partial sums, 2 gamma, 3 beta, 4 scale, 5 shift,
+ * p: 0 centres of the sums, 1 partial sums, 2 gamma, 3 beta, 4 scale, 5 shift,
  * 6 mean, 7 1/std, each (blocks x inner), and 8 scale and shift in double, one behind the other.
  * Padded channels get scale and shift 0.
  */
 static void kernel_statistics(const struct step *step, void *const *p)
 {
-    const float *x = p[0], *gamma = p[2], *beta = p[3];
+    const float *centres = p[0], *gamma = p[2], *beta = p[3];
     const double *partial = p[1];
     float *scale = p[4], *shift = p[5], *mean = p[6], *rstd = p[7];
     double *precise = p[8];
@@ -200,7 +223,7 @@ static void kernel_statistics(const struct step *step, void *const *p)
         double var = square / (double)count - offset * offset;
         if (!(var > 0))
             var = 0;
-        double centre = (double)x[row_offset(step, block, 0) + c] + offset;
+        double centre = (double)centres[k] + offset;
         mean[k] = (float)centre;
         double inverse = 1 / sqrt(var + (double)NORM_EPSILON);
         precise[k] = (double)gamma[k] * inverse;
@@ -332,15 +355,16 @@ static int add_statistics(struct plan *plan, int index, int x, const struct bloc
         slots[i] = plan_floats(plan, padded, err);
     slots[PRECISE] = plan_floats(plan, 4 * padded, err); /* two doubles a channel */
     int partial = plan_floats(plan, 2 * sums, err), scratch = plan_floats(plan, sums, err);
+    int centres = plan_floats(plan, padded, err);
     int gamma = channel_constant(plan, index, padded, fill_gamma, err);
     int beta = channel_constant(plan, index, padded, fill_beta, err);
     struct step *step =
-        plan_add_kernel(plan, kernel_moments, 3, (const int[]){x, partial, scratch}, err);
+        plan_add_kernel(plan, kernel_moments, 4, (const int[]){x, partial, scratch, centres}, err);
     if (!step)
         return -1;
     set_numbers(step, plan, index, view);
     step = plan_add_kernel(plan, kernel_statistics, 9,
-                           (const int[]){x, partial, gamma, beta, slots[SCALE], slots[SHIFT],
+                           (const int[]){centres, partial, gamma, beta, slots[SCALE], slots[SHIFT],
                                          slots[MEAN], slots[RSTD], slots[PRECISE]},
                            err);
     if (!step)
