@@ -121,7 +121,8 @@ TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAY  := $(TARGETS:%=$(BUILD)/tests/replay_%)
 OWN     := $(BUILD)/libserver.a $(BUILD)/libapi.a $(BUILD)/libmodel.a
 FIXTURES ?= ../shared/reference
-RECORDS  := $(sort $(dir $(wildcard tests/golden/infer_*.safetensors $(FIXTURES)/infer_*.safetensors)))
+RECORDS  := $(sort $(dir $(wildcard $(foreach kind,infer train,$(addsuffix /$(kind)_*.safetensors, \
+                                                                     tests/golden $(FIXTURES))))))
 
 $(BUILD)/tests/test_%: $(BUILD)/obj/tests/unit/test_%.o $(OWN)
 	$(call link,$(TEST_LIBS))

@@ -1,7 +1,6 @@
 # The viewer and openapi.yaml become part of the program.
 
-ASSETS := $(wildcard static/*.html static/*.js static/*.css static/*.svg static/*.png static/*.ico \
-          static/*.gz)
+ASSETS := $(wildcard static/*.html static/*.js static/*.css static/*.svg static/*.png static/*.ico)
 
 $(BUILD)/embed: server/embed/embed.c
 	@mkdir -p $(@D)

@@ -203,6 +203,18 @@ class Network(nn.Module):
         keep = keep[suppress(boxes[keep], iou, most, labels[keep])]
         return boxes[keep], labels[keep], scores[keep]
 
+    def regions(self, logits, deltas, proposals, size):
+        """The boxes that decide, in the order of the sequence, and which of them are repeats."""
+        config, beta = self.config, self.config["beta"]
+        boxes, labels, scores = self.found(logits, deltas, proposals, size, -0.01, 1e-5,
+                                           config["region_nms_thresh"], beta)
+        unique = len(boxes)
+        slots = torch.arange(beta if unique else 0) * unique // beta
+        repeated = torch.cat([torch.zeros(1, dtype=torch.bool), slots[1:] == slots[:-1]])[:len(slots)]
+        order = torch.sort((boxes[slots, 0]**2 + boxes[slots, 1]**2).sqrt(), stable=True)[1]
+        slots = slots[order]
+        return boxes[slots], labels[slots], scores[slots], repeated[order]
+
     def region_features(self, features, boxes):
         heads = self.roi_heads
         x = roi_align(features, [boxes], 14, 1 / STRIDE, 2)
@@ -256,16 +268,9 @@ class Network(nn.Module):
         pasted = paste_masks_in_image(masks[:, None], boxes, (SIDE, SIDE)) if len(boxes) else masks
         out["det_mask_area"] = (pasted >= 0.5).flatten(1).sum(1)
 
-        boxes, labels, scores = self.found(*cls, proposals, size, -0.01, 1e-5,
-                                           config["region_nms_thresh"], config["beta"])
-        unique, beta = len(boxes), config["beta"]
-        slots = torch.arange(beta if unique else 0) * unique // beta
-        repeated = torch.cat([torch.zeros(1, dtype=torch.bool), slots[1:] == slots[:-1]])[:len(slots)]
-        boxes, labels, scores = boxes[slots], labels[slots], scores[slots]
-        order = torch.sort((boxes[:, 0]**2 + boxes[:, 1]**2).sqrt(), stable=True)[1]
-        boxes, labels, scores, repeated = boxes[order], labels[order], scores[order], repeated[order]
+        boxes, labels, scores, repeated = self.regions(*cls, proposals, size)
         out.update(roi_boxes=boxes, roi_labels=labels, roi_scores=scores, roi_padded=repeated)
-        if unique:
+        if len(boxes):
             x = self.region_features(features, boxes)
             out["roi_feature_means"], out["roi_feature_0"] = x.mean((2, 3)), x[0, :8]
             out["roi_vectors"] = self.vectors(x)
@@ -335,6 +340,10 @@ def save(path, tensors, metadata):
         f.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
 
 
+def as_metadata(config):
+    return {k: ",".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in config.items()}
+
+
 def disagreement(a, b):
     """What must not hang on rounding: which boxes, which labels, in which order; or None."""
     for name in ("det_labels", "roi_labels", "roi_padded"):
@@ -349,23 +358,34 @@ def disagreement(a, b):
     return f"{lonely} proposals have no counterpart" if lonely > many else None
 
 
+def gather_statistics(network, seed, images):
+    """Running statistics that suit images: the averages over a few."""
+    for norm in network.norms().values():
+        norm.reset_running_stats()
+    network.set_modes("average", "average")
+    for i in range(images):
+        network(*network_input(procedural(seed * 1000 + i, 256, 256), torch.float32))
+
+
+def kept_statistics(network, modes):
+    """What a record has to hold of the norms: the statistics of those that run on them."""
+    statistics = {}
+    for name, norm in network.norms().items():
+        if modes[not name.startswith("backbone.")] == "running":
+            statistics[f"bn/{name}.running_mean"] = norm.running_mean.clone()
+            statistics[f"bn/{name}.running_var"] = norm.running_var.clone()
+    return statistics
+
+
 def record(config, seed, image, calibrate=3):
     torch.set_grad_enabled(False)
     network = Network(config)
     network.fill(seed)
     modes = config["backbone_batch_norm"], config["attention_batch_norm"]
     if "running" in modes:
-        for norm in network.norms().values():
-            norm.reset_running_stats()
-        network.set_modes("average", "average")
-        for i in range(calibrate):
-            network(*network_input(procedural(seed * 1000 + i, 256, 256), torch.float32))
+        gather_statistics(network, seed, calibrate)
     network.set_modes(*modes)
-    statistics = {}
-    for name, norm in network.norms().items():
-        if modes[not name.startswith("backbone.")] == "running":
-            statistics[f"bn/{name}.running_mean"] = norm.running_mean.clone()
-            statistics[f"bn/{name}.running_var"] = norm.running_var.clone()
+    statistics = kept_statistics(network, modes)
     single = network(*network_input(image, torch.float32))
     plane, size = network_input(image, torch.float64)
     double = network.double()(plane, size)
@@ -393,8 +413,7 @@ def write(path, config, seed, image, skip=(), **more):
         value = value.to(torch.uint8) if value.dtype == torch.bool else value
         if name not in skip:
             tensors[name] = value.numpy()
-    metadata = {k: ",".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in config.items()}
-    metadata.update(seed=str(seed), **more)
+    metadata = dict(as_metadata(config), seed=str(seed), **more)
     if skip:
         metadata["tensors"] = "reduced"
     save(path, tensors, metadata)
@@ -426,23 +445,32 @@ def committed():
             sys.exit(f"{name}: choose another seed")
 
 
+def add_settings(parser):
+    parser.add_argument("--batch-norm", help="both of backbone_batch_norm and attention_batch_norm")
+    for key, value in DEFAULTS.items():
+        parser.add_argument("--" + key.replace("_", "-"), default=value, type=(
+            (lambda text: [float(v) for v in text.split(",")]) if isinstance(value, list)
+            else type(value)))
+
+
+def settings_of(args):
+    config = {key: getattr(args, key) for key in DEFAULTS}
+    if args.batch_norm:
+        config["backbone_batch_norm"] = config["attention_batch_norm"] = args.batch_norm
+    return config
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", help="folder for one full record")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--image", type=int, default=1, help="seed of the image")
     parser.add_argument("--size", default="512x512", help="of the image, height x width")
-    parser.add_argument("--batch-norm", help="both of backbone_batch_norm and attention_batch_norm")
-    for key, value in DEFAULTS.items():
-        parser.add_argument("--" + key.replace("_", "-"), default=value, type=(
-            (lambda text: [float(v) for v in text.split(",")]) if isinstance(value, list)
-            else type(value)))
+    add_settings(parser)
     args = parser.parse_args()
     if not args.out:
         return committed()
-    config = {key: getattr(args, key) for key in DEFAULTS}
-    if args.batch_norm:
-        config["backbone_batch_norm"] = config["attention_batch_norm"] = args.batch_norm
+    config = settings_of(args)
     image = procedural(args.image, *map(int, args.size.split("x")))
     name = f"infer_{config['backbone']}_{config['backbone_batch_norm']}_{args.seed}_{args.image}"
     os.makedirs(args.out, exist_ok=True)
