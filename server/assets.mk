@@ -1,6 +1,7 @@
 # The viewer and openapi.yaml become part of the program.
 
-ASSETS := $(wildcard static/*.html static/*.js static/*.css static/*.svg static/*.png static/*.ico)
+ASSETS := $(wildcard static/*.html static/*.js static/*.css static/*.svg static/*.png static/*.ico \
+          static/*.gz)
 
 $(BUILD)/embed: server/embed/embed.c
 	@mkdir -p $(@D)

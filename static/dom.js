@@ -7,110 +7,116 @@ const SVG = 'http://www.w3.org/2000/svg';
  * else is an attribute (true = empty, false/null = absent). Children: nodes, text, null is skipped.
  */
 export function el(tag, props = {}, ...children) {
-    const node = document.createElement(tag);
-    for (const [key, value] of Object.entries(props)) {
-        if (key === 'on') {
-            for (const [event, handler] of Object.entries(value)) {
-                node.addEventListener(event, handler);
-            }
-        } else if (key === 'css') {
-            for (const [name, setting] of Object.entries(value)) {
-                node.style.setProperty(name, setting);
-            }
-        } else if (value !== false && value !== null && value !== undefined) {
-            node.setAttribute(key, value === true ? '' : String(value));
-        }
+  const node = document.createElement(tag);
+  for (const [key, value] of Object.entries(props)) {
+    if (key === 'on') {
+      for (const [event, handler] of Object.entries(value)) {
+        node.addEventListener(event, handler);
+      }
+    } else if (key === 'css') {
+      for (const [name, setting] of Object.entries(value)) {
+        node.style.setProperty(name, setting);
+      }
+    } else if (value !== false && value !== null && value !== undefined) {
+      node.setAttribute(key, value === true ? '' : String(value));
     }
-    node.append(...children.flat().filter((child) => child !== null && child !== undefined));
-    return node;
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return node;
 }
 
 /** An icon of the sprite in index.html; decorative, so hidden from assistive technology. */
 export function icon(name) {
-    const svg = document.createElementNS(SVG, 'svg');
-    svg.setAttribute('class', 'icon');
-    svg.setAttribute('aria-hidden', 'true');
-    svg.setAttribute('focusable', 'false');
-    const use = document.createElementNS(SVG, 'use');
-    use.setAttribute('href', `#i-${name}`);
-    svg.append(use);
-    return svg;
+  const svg = document.createElementNS(SVG, 'svg');
+  svg.setAttribute('class', 'icon');
+  svg.setAttribute('aria-hidden', 'true');
+  svg.setAttribute('focusable', 'false');
+  const use = document.createElementNS(SVG, 'use');
+  use.setAttribute('href', `#i-${name}`);
+  svg.append(use);
+  return svg;
 }
 
 /** Replaces what a node holds; null is skipped. */
 export function fill(node, ...children) {
-    node.replaceChildren(
-        ...children.flat().filter((child) => child !== null && child !== undefined),
-    );
+  node.replaceChildren(
+    ...children.flat().filter((child) => child !== null && child !== undefined),
+  );
 }
 
 export function byId(id) {
-    return document.getElementById(id);
+  return document.getElementById(id);
 }
 
 /** Shows or hides by the `hidden` attribute. */
 export function show(node, visible) {
-    node.hidden = !visible;
+  node.hidden = !visible;
 }
 
-/** A radio group drawn as one segmented control. `choices`: [{value, label, title}]. */
+/**
+ * A radio group drawn as one segmented control. `choices`: [{value, label, title, icon}]; with an
+ * icon the label is for assistive technology only.
+ */
 export function segmented(label, name, choices, value, onChange) {
-    return el(
-        'fieldset',
-        { class: 'segmented' },
-        el('legend', { class: 'sr-only' }, label),
-        choices.map((choice) => {
-            const input = el('input', {
-                type: 'radio',
-                name,
-                value: choice.value,
-                checked: choice.value === value,
-                on: { change: () => onChange(choice.value) },
-            });
-            return el('label', { title: choice.title }, input, el('span', {}, choice.label));
-        }),
-    );
+  return el(
+    'fieldset',
+    { class: 'segmented' },
+    el('legend', { class: 'sr-only' }, label),
+    choices.map((choice) => {
+      const input = el('input', {
+        type: 'radio',
+        name,
+        value: choice.value,
+        checked: choice.value === value,
+        on: { change: () => onChange(choice.value) },
+      });
+      const words = choice.icon
+        ? [icon(choice.icon), el('b', { class: 'sr-only' }, choice.label)]
+        : [choice.label];
+      return el('label', { title: choice.title }, input, el('span', {}, words));
+    }),
+  );
 }
 
 /** Copies text, also where the clipboard API is withheld (plain http on another machine). */
 async function copyText(text) {
-    try {
-        await navigator.clipboard.writeText(text);
-        return true;
-    } catch {
-        const area = el('textarea', { class: 'sr-only', readonly: true });
-        area.value = text;
-        document.body.append(area);
-        area.select();
-        const done = document.execCommand('copy');
-        area.remove();
-        return done;
-    }
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const area = el('textarea', { class: 'sr-only', readonly: true });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    const done = document.execCommand('copy');
+    area.remove();
+    return done;
+  }
 }
 
 /** A small button that copies what `text()` returns and says so. */
 export function copyButton(label, text) {
-    const mark = el('span', { class: 'copy-mark' }, icon('copy'));
-    const button = el(
-        'button',
-        {
-            type: 'button',
-            class: 'icon-button small',
-            'aria-label': label,
-            title: label,
-            on: {
-                click: async () => {
-                    const done = await copyText(text());
-                    mark.replaceChildren(icon(done ? 'check' : 'alert'));
-                    button.setAttribute('aria-label', done ? 'Copied' : 'Copying failed');
-                    setTimeout(() => {
-                        mark.replaceChildren(icon('copy'));
-                        button.setAttribute('aria-label', label);
-                    }, 1600);
-                },
-            },
+  const mark = el('span', { class: 'copy-mark' }, icon('copy'));
+  const button = el(
+    'button',
+    {
+      type: 'button',
+      class: 'icon-button small',
+      'aria-label': label,
+      title: label,
+      on: {
+        click: async () => {
+          const done = await copyText(text());
+          mark.replaceChildren(icon(done ? 'check' : 'alert'));
+          button.setAttribute('aria-label', done ? 'Copied' : 'Copying failed');
+          setTimeout(() => {
+            mark.replaceChildren(icon('copy'));
+            button.setAttribute('aria-label', label);
+          }, 1600);
         },
-        mark,
-    );
-    return button;
+      },
+    },
+    mark,
+  );
+  return button;
 }

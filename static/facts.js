@@ -1,106 +1,157 @@
 // What is known about the service: its state in the header, the model, its limits, the banner.
 
-import { byId, el, show } from './dom.js';
+import { byId, copyButton, el, fill, show } from './dom.js';
 import { bytes, count } from './format.js';
 import { group, modelFacts } from './panels.js';
 
 const AGAIN = [2, 5, 10, 20, 30]; // seconds between tries while the service does not answer
 
 export class ServiceFacts {
-    constructor(service) {
-        this.service = service;
-        this.info = {};
-        this.tries = 0;
-        this.timer = null;
-        this.answerIsNoise = false;
-    }
+  constructor(service) {
+    this.service = service;
+    this.info = {};
+    this.tries = 0;
+    this.timer = null;
+    this.answerIsNoise = false;
+  }
 
-    get model() {
-        return this.info.model ?? {};
-    }
+  get model() {
+    return this.info.model ?? {};
+  }
 
-    /** Limits of a request; null where the service does not say. */
-    get limits() {
-        const limits = this.info.limits ?? {};
-        const known = (value) => (Number.isFinite(value) ? value : null);
-        return {
-            body: known(limits.max_body_bytes),
-            pixels: known(limits.max_pixels),
-            time: known(limits.timeout_ms),
-        };
-    }
+  /** Limits of a request; null where the service does not say. */
+  get limits() {
+    const limits = this.info.limits ?? {};
+    const known = (value) => (Number.isFinite(value) ? value : null);
+    return {
+      body: known(limits.max_body_bytes),
+      pixels: known(limits.max_pixels),
+      slices: known(limits.max_slices),
+      time: known(limits.timeout_ms),
+    };
+  }
 
-    /** How long to wait for an answer, in ms: a little longer than the service itself takes. */
-    get patience() {
-        return this.limits.time === null ? 120_000 : this.limits.time + 15_000;
-    }
+  /** How long to wait for an answer, in ms: a little longer than the service itself takes. */
+  get patience() {
+    return this.limits.time === null ? 120_000 : this.limits.time + 15_000;
+  }
 
-    start() {
-        this.#pill('wait', 'Connecting');
-        this.refresh();
+  /** Why something of `size` bytes and these slices would be refused; null when it would not. */
+  refusal(size, stack) {
+    const { body, pixels, slices } = this.limits;
+    if (body !== null && size > body) {
+      return (
+        `It has ${bytes(size)}; this service takes up to ${bytes(body)} (--max-body). ` +
+        'It can be looked at here all the same.'
+      );
     }
+    if (stack !== null && pixels !== null && stack.width * stack.height > pixels) {
+      return (
+        `A slice has ${count(stack.width * stack.height)} pixels; this service takes up ` +
+        `to ${count(pixels)} (--max-pixels).`
+      );
+    }
+    if (stack !== null && slices !== null && stack.depth > slices) {
+      return (
+        `It has ${count(stack.depth)} slices; this service takes up to ${count(slices)} ` +
+        '(--max-slices). Ask for some of them with “Slices” in the options.'
+      );
+    }
+    return null;
+  }
 
-    async refresh() {
-        clearTimeout(this.timer);
-        try {
-            this.info = await this.service.info();
-            this.tries = 0;
-            this.#pill('ready', 'Ready');
-            this.#warn();
-            this.#describe();
-        } catch (error) {
-            if (error.status === 401) {
-                this.#pill('wait', 'Key needed');
-                return;
-            }
-            this.#pill(
-                error.status === 503 ? 'wait' : 'down',
-                error.code === 'model_loading'
-                    ? 'Model loading'
-                    : error.code === 'draining'
-                      ? 'Shutting down'
-                      : error.status === 503
-                        ? 'Not ready'
-                        : 'Not reachable',
-            );
-            const seconds = error.retryAfter ?? AGAIN[Math.min(this.tries++, AGAIN.length - 1)];
-            this.timer = setTimeout(() => this.refresh(), seconds * 1000);
-        }
-    }
+  start() {
+    this.#pill('wait', 'Connecting');
+    this.asked = this.refresh();
+  }
 
-    /** Whether the answer on the page comes from untrained weights. */
-    setAnswer(noise) {
-        this.answerIsNoise = noise;
-        this.#warn();
+  async refresh() {
+    clearTimeout(this.timer);
+    try {
+      this.info = await this.service.info();
+      this.tries = 0;
+      this.#pill('ready', 'Ready');
+      this.#warn();
+      this.#describe();
+    } catch (error) {
+      if (error.status === 401) {
+        this.#pill('wait', 'Key needed');
+        return;
+      }
+      this.#pill(
+        error.status === 503 ? 'wait' : 'down',
+        error.code === 'model_loading'
+          ? 'Model loading'
+          : error.code === 'draining'
+            ? 'Shutting down'
+            : error.status === 503
+            ? 'Not ready'
+            : 'Not reachable',
+      );
+      const seconds = error.retryAfter ?? AGAIN[Math.min(this.tries++, AGAIN.length - 1)];
+      this.timer = setTimeout(() => this.refresh(), seconds * 1000);
     }
+  }
 
-    #warn() {
-        const noise = this.answerIsNoise || this.model.trained === false;
-        show(byId('untrained'), noise);
-        document.body.classList.toggle('noise', noise);
-    }
+  /** Whether the answer on the page comes from untrained weights. */
+  setAnswer(noise) {
+    this.answerIsNoise = noise;
+    this.#warn();
+  }
 
-    #pill(state, text) {
-        const pill = byId('service');
-        pill.dataset.state = state;
-        byId('service-text').textContent = text;
-    }
+  #warn() {
+    const noise = this.answerIsNoise || this.model.trained === false;
+    show(byId('untrained'), noise);
+    document.body.classList.toggle('noise', noise);
+  }
 
-    #describe() {
-        const { limits } = this;
-        const rows = group('Model', modelFacts(this.model));
-        const taken = group('This service takes', [
-            ['File size', limits.body === null ? null : `up to ${bytes(limits.body)}`],
-            ['Picture', limits.pixels === null ? null : `up to ${count(limits.pixels)} pixels`],
-            ['Time', limits.time === null ? null : `up to ${limits.time / 1000}\u00a0s`],
-        ]);
-        byId('model-facts').replaceChildren(el('dl', { class: 'facts' }, rows, taken));
-        show(byId('model-card'), rows.length > 0);
-        for (const [name, value] of Object.entries(this.info.defaults ?? {})) {
-            const input = document.querySelector(`[data-request="${CSS.escape(name)}"]`);
-            if (input !== null) {
-                input.placeholder = `${value}`;
-            }
-        }
+  #pill(state, text) {
+    const pill = byId('service');
+    pill.dataset.state = state;
+    byId('service-text').textContent = text;
+  }
+
+  #describe() {
+    const { limits } = this;
+    const rows = group('Model', modelFacts(this.model));
+    const taken = group('This service takes', [
+      ['File size', limits.body === null ? null : `up to ${bytes(limits.body)}`],
+      ['Slice', limits.pixels === null ? null : `up to ${count(limits.pixels)} pixels`],
+      ['Volume', limits.slices === null ? null : `up to ${count(limits.slices)} slices`],
+      ['Time', limits.time === null ? null : `up to ${limits.time / 1000}\u00a0s`],
+    ]);
+    byId('model-facts').replaceChildren(el('dl', { class: 'facts' }, rows, taken));
+    show(byId('model-card'), rows.length > 0);
+    this.#line();
+    for (const [name, value] of Object.entries(this.info.defaults ?? {})) {
+      const input = document.querySelector(`[data-request="${CSS.escape(name)}"]`);
+      if (input !== null) {
+        input.placeholder = `${value}`;
+      }
     }
+  }
+
+  /** The line at the foot of the page: which weights, and whether they were trained. */
+  #line() {
+    const { name, version, sha256, trained } = this.model;
+    fill(
+      byId('model-line'),
+      el('span', { class: 'model-name' }, [name, version].filter(Boolean).join(' · ')),
+      sha256
+        ? el(
+            'span',
+            { class: 'with-copy' },
+            el('code', { title: `SHA-256 ${sha256}` }, `sha256 ${sha256.slice(0, 12)}…`),
+            copyButton('Copy SHA-256 of the model', () => sha256),
+          )
+        : null,
+      typeof trained === 'boolean'
+        ? el(
+            'span',
+            { class: trained ? 'trained' : 'not-trained' },
+            trained ? 'trained' : 'untrained: noise',
+          )
+        : null,
+    );
+  }
 }

@@ -9,232 +9,232 @@ import { FINDINGS } from './text.js';
 
 /** The bar below the slice: one switch, line sample and opacity per class. It is the legend too. */
 export function layerBar(store) {
-    const counts = new Map();
-    const cards = OBJECT_CLASSES.map((c) => {
-        const tally = el('span', { class: 'tally' });
-        counts.set(c.name, tally);
-        const toggle = el('input', {
-            type: 'checkbox',
-            role: 'switch',
-            checked: true,
-            'data-layer': c.name,
-            on: { change: () => store.setLayer(c.name, { visible: toggle.checked }) },
-        });
-        const opacity = el('input', {
-            type: 'range',
-            min: 0,
-            max: 100,
-            step: 1,
-            value: Math.round(c.opacity * 100),
-            'aria-label': `Opacity of ${c.label}`,
-            'data-opacity': c.name,
-            on: {
-                input: () => {
-                    store.setLayer(c.name, { opacity: opacity.valueAsNumber / 100 });
-                    opacity.setAttribute('aria-valuetext', `${opacity.value} %`);
-                },
-            },
-        });
-        const card = el(
-            'div',
-            { class: 'layer', css: { '--swatch': c.colour } },
-            el(
-                'label',
-                { class: 'switch', title: c.hint },
-                toggle,
-                el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
-                el('span', { class: 'layer-name' }, c.label),
-                tally,
-            ),
-            opacity,
-        );
-        store.watch(['layers'], (state) => {
-            card.classList.toggle('off', !state.layers[c.name].visible);
-            toggle.checked = state.layers[c.name].visible;
-        });
-        return card;
+  const counts = new Map();
+  const cards = OBJECT_CLASSES.map((c) => {
+    const tally = el('span', { class: 'tally' });
+    counts.set(c.name, tally);
+    const toggle = el('input', {
+      type: 'checkbox',
+      role: 'switch',
+      checked: true,
+      'data-layer': c.name,
+      on: { change: () => store.setLayer(c.name, { visible: toggle.checked }) },
     });
-    const option = (key, label) => {
-        const input = el('input', {
-            type: 'checkbox',
-            checked: true,
-            'data-option': key,
-            on: { change: () => store.set({ [key]: input.checked }) },
-        });
-        store.watch([key], (state) => {
-            input.checked = state[key];
-        });
-        return el('label', { class: 'check' }, input, label);
-    };
-    const root = el(
-        'div',
-        { class: 'layers', role: 'group', 'aria-label': 'Classes drawn' },
-        cards,
-        el('div', { class: 'layer options' }, option('masks', 'Masks'), option('boxes', 'Boxes')),
-    );
-    return {
-        root,
-        show(slice) {
-            for (const c of OBJECT_CLASSES) {
-                const n = slice.detections.filter((d) => d.className === c.name).length;
-                counts.get(c.name).textContent = count(n);
-            }
+    const opacity = el('input', {
+      type: 'range',
+      min: 0,
+      max: 100,
+      step: 1,
+      value: Math.round(c.opacity * 100),
+      'aria-label': `Opacity of ${c.label}`,
+      'data-opacity': c.name,
+      on: {
+        input: () => {
+          store.setLayer(c.name, { opacity: opacity.valueAsNumber / 100 });
+          opacity.setAttribute('aria-valuetext', `${opacity.value} %`);
         },
-    };
+      },
+    });
+    const card = el(
+      'div',
+      { class: 'layer', css: { '--swatch': c.colour } },
+      el(
+        'label',
+        { class: 'switch', title: c.hint },
+        toggle,
+        el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
+        el('span', { class: 'layer-name' }, c.label),
+        tally,
+      ),
+      opacity,
+    );
+    store.watch(['layers'], (state) => {
+      card.classList.toggle('off', !state.layers[c.name].visible);
+      toggle.checked = state.layers[c.name].visible;
+    });
+    return card;
+  });
+  const option = (key, label) => {
+    const input = el('input', {
+      type: 'checkbox',
+      checked: true,
+      'data-option': key,
+      on: { change: () => store.set({ [key]: input.checked }) },
+    });
+    store.watch([key], (state) => {
+      input.checked = state[key];
+    });
+    return el('label', { class: 'check' }, input, label);
+  };
+  const root = el(
+    'div',
+    { class: 'layers', role: 'group', 'aria-label': 'Classes drawn' },
+    cards,
+    el('div', { class: 'layer options' }, option('masks', 'Masks'), option('boxes', 'Boxes')),
+  );
+  return {
+    root,
+    show(slice) {
+      for (const c of OBJECT_CLASSES) {
+        const n = slice.detections.filter((d) => d.className === c.name).length;
+        counts.get(c.name).textContent = count(n);
+      }
+    },
+  };
 }
 
 /** Panel with the score filter and the table. onOpen(ref): zoom to it. */
 export function findingsPanel(store, onOpen) {
-    const shownCount = el('output', { class: 'hint-right', for: 'score-filter' });
-    const filterValue = el('span', { class: 'value' });
-    const filter = el('input', {
-        id: 'score-filter',
-        type: 'range',
-        min: 0,
-        max: 1,
-        step: 0.01,
-        value: 0,
-        on: { input: () => store.set({ threshold: filter.valueAsNumber }) },
-    });
-    const body = el('tbody');
-    const table = el(
-        'table',
-        { class: 'findings' },
-        el('caption', { class: 'sr-only' }, 'Findings, highest score first'),
-        el(
-            'thead',
-            {},
-            el(
-                'tr',
-                {},
-                el('th', { scope: 'col' }, '#'),
-                el('th', { scope: 'col' }, 'Class'),
-                el('th', { scope: 'col' }, 'Score'),
-                el('th', { scope: 'col', class: 'num' }, 'Area, px'),
-                el('th', { scope: 'col', class: 'num wide' }, 'Box x, y, w, h'),
-            ),
-        ),
-        body,
-    );
-    const scroll = el('div', { class: 'scroll' }, table);
-    const empty = el('p', { class: 'empty' });
-    const zoomButton = el(
-        'button',
-        {
-            type: 'button',
-            class: 'text-button',
-            disabled: true,
-            on: { click: () => onOpen(store.state.selected) },
-        },
-        icon('target'),
-        'Zoom to selected',
-    );
-    const root = el(
-        'section',
-        { class: 'panel', 'aria-labelledby': 'h-findings' },
-        el(
-            'header',
-            { class: 'panel-head' },
-            el('h2', { id: 'h-findings' }, 'Findings'),
-            zoomButton,
-        ),
-        el('p', { class: 'lead' }, FINDINGS.lead),
-        el(
-            'div',
-            { class: 'filter' },
-            el('label', { for: 'score-filter' }, 'Hide scores below ', filterValue),
-            shownCount,
-            filter,
-        ),
-        scroll,
-        empty,
-    );
+  const shownCount = el('output', { class: 'hint-right', for: 'score-filter' });
+  const filterValue = el('span', { class: 'value' });
+  const filter = el('input', {
+    id: 'score-filter',
+    type: 'range',
+    min: 0,
+    max: 1,
+    step: 0.01,
+    value: 0,
+    on: { input: () => store.set({ threshold: filter.valueAsNumber }) },
+  });
+  const body = el('tbody');
+  const table = el(
+    'table',
+    { class: 'findings' },
+    el('caption', { class: 'sr-only' }, 'Findings, highest score first'),
+    el(
+      'thead',
+      {},
+      el(
+        'tr',
+        {},
+        el('th', { scope: 'col' }, '#'),
+        el('th', { scope: 'col' }, 'Class'),
+        el('th', { scope: 'col' }, 'Score'),
+        el('th', { scope: 'col', class: 'num' }, 'Area, px'),
+        el('th', { scope: 'col', class: 'num wide' }, 'Box x, y, w, h'),
+      ),
+    ),
+    body,
+  );
+  const scroll = el('div', { class: 'scroll' }, table);
+  const empty = el('p', { class: 'empty' });
+  const zoomButton = el(
+    'button',
+    {
+      type: 'button',
+      class: 'text-button',
+      disabled: true,
+      on: { click: () => onOpen(store.state.selected) },
+    },
+    icon('target'),
+    'Zoom to selected',
+  );
+  const root = el(
+    'section',
+    { class: 'panel', 'aria-labelledby': 'h-findings' },
+    el(
+      'header',
+      { class: 'panel-head' },
+      el('h2', { id: 'h-findings' }, 'Findings'),
+      zoomButton,
+    ),
+    el('p', { class: 'lead' }, FINDINGS.lead),
+    el(
+      'div',
+      { class: 'filter' },
+      el('label', { for: 'score-filter' }, 'Hide scores below ', filterValue),
+      shownCount,
+      filter,
+    ),
+    scroll,
+    empty,
+  );
 
-    let slice = null;
-    let rows = [];
-    let wired = null;
-    const sync = (state) => {
-        filterValue.textContent = fixed(state.threshold, 2);
-        filter.value = state.threshold;
-        if (slice === null) {
-            return;
-        }
-        let visible = 0;
-        for (const item of rows) {
-            const shown = isShown(slice.detections[item.index], state);
-            show(item.row, shown);
-            visible += shown ? 1 : 0;
-        }
-        shownCount.textContent = `${visible} of ${rows.length} shown`;
-        show(scroll, visible > 0);
-        show(empty, visible === 0);
-        empty.textContent = rows.length === 0 ? FINDINGS.none : FINDINGS.hidden;
-        zoomButton.disabled = state.selected?.kind !== 'detection';
-        wired.mark();
-    };
-    store.watch(['threshold', 'layers', 'selected', 'hovered'], sync);
-    store.watch(['selected'], (state) => {
-        const chosen = rows.find(
-            (r) => state.selected?.kind === 'detection' && r.index === state.selected.index,
-        );
-        if (chosen !== undefined && !chosen.row.hidden) {
-            reveal(scroll, chosen.row);
-        }
-    });
-    return {
-        root,
-        show(next) {
-            slice = next;
-            rows = slice.detections.map(findingRow);
-            body.replaceChildren(...rows.map((r) => r.row));
-            wired = wireRows(rows, store, onOpen);
-            sync(store.state);
-        },
-    };
+  let slice = null;
+  let rows = [];
+  let wired = null;
+  const sync = (state) => {
+    filterValue.textContent = fixed(state.threshold, 2);
+    filter.value = state.threshold;
+    if (slice === null) {
+      return;
+    }
+    let visible = 0;
+    for (const item of rows) {
+      const shown = isShown(slice.detections[item.index], state);
+      show(item.row, shown);
+      visible += shown ? 1 : 0;
+    }
+    shownCount.textContent = `${visible} of ${rows.length} shown`;
+    show(scroll, visible > 0);
+    show(empty, visible === 0);
+    empty.textContent = rows.length === 0 ? FINDINGS.none : FINDINGS.hidden;
+    zoomButton.disabled = state.selected?.kind !== 'detection';
+    wired.mark();
+  };
+  store.watch(['threshold', 'layers', 'selected', 'hovered'], sync);
+  store.watch(['selected'], (state) => {
+    const chosen = rows.find(
+      (r) => state.selected?.kind === 'detection' && r.index === state.selected.index,
+    );
+    if (chosen !== undefined && !chosen.row.hidden) {
+      reveal(scroll, chosen.row);
+    }
+  });
+  return {
+    root,
+    show(next) {
+      slice = next;
+      rows = slice.detections.map(findingRow);
+      body.replaceChildren(...rows.map((r) => r.row));
+      wired = wireRows(rows, store, onOpen);
+      sync(store.state);
+    },
+  };
 }
 
 function findingRow(d) {
-    const c = objectClass(d.className);
-    const button = el(
-        'button',
-        {
-            type: 'button',
-            class: 'pick',
-            'aria-label':
-                `Finding ${d.id}: ${c.label}, score ${fixed(d.score, 2)}, ` +
-                `${plural(d.area, 'pixel')}`,
-        },
-        String(d.id),
-    );
-    const box = [d.box.x, d.box.y, d.box.w, d.box.h]
-        .map((v) => (v >= 10 ? Math.round(v) : Number(v.toFixed(1))))
-        .join(', ');
-    const row = el(
-        'tr',
-        { css: { '--swatch': c.colour }, 'data-finding': d.index },
-        el('td', {}, button),
-        el(
-            'td',
-            {},
-            el(
-                'span',
-                { class: 'class-name' },
-                el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
-                c.short,
-            ),
-        ),
-        el(
-            'td',
-            {},
-            el(
-                'span',
-                { class: 'score', css: { '--value': `${d.score * 100}%` } },
-                el('span', { class: 'score-bar', 'aria-hidden': 'true' }),
-                fixed(d.score, 2),
-            ),
-        ),
-        el('td', { class: 'num' }, count(d.area)),
-        el('td', { class: 'num wide mono' }, box),
-    );
-    return { kind: 'detection', index: d.index, button, row };
+  const c = objectClass(d.className);
+  const button = el(
+    'button',
+    {
+      type: 'button',
+      class: 'pick',
+      'aria-label':
+        `Finding ${d.id}: ${c.label}, score ${fixed(d.score, 2)}, ` +
+        `${plural(d.area, 'pixel')}`,
+    },
+    String(d.id),
+  );
+  const box = [d.box.x, d.box.y, d.box.w, d.box.h]
+    .map((v) => (v >= 10 ? Math.round(v) : Number(v.toFixed(1))))
+    .join(', ');
+  const row = el(
+    'tr',
+    { css: { '--swatch': c.colour }, 'data-finding': d.index },
+    el('td', {}, button),
+    el(
+      'td',
+      {},
+      el(
+        'span',
+        { class: 'class-name' },
+        el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
+        c.short,
+      ),
+    ),
+    el(
+      'td',
+      {},
+      el(
+        'span',
+        { class: 'score', css: { '--value': `${d.score * 100}%` } },
+        el('span', { class: 'score-bar', 'aria-hidden': 'true' }),
+        fixed(d.score, 2),
+      ),
+    ),
+    el('td', { class: 'num' }, count(d.area)),
+    el('td', { class: 'num wide mono' }, box),
+  );
+  return { kind: 'detection', index: d.index, button, row };
 }

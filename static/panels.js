@@ -3,372 +3,346 @@
 import { copyButton, el, fill, icon, show } from './dom.js';
 import { bytes, count, fixed, milliseconds, percent } from './format.js';
 import { objectClass } from './palette.js';
-import { ASSESSMENT, BURDEN, WARNING_TITLES } from './text.js';
+import { inPlace } from './notes.js';
+import { ASSESSMENT, BURDEN } from './text.js';
 
 function panel(id, title, ...content) {
-    return el(
-        'section',
-        { class: 'panel', 'aria-labelledby': `h-${id}` },
-        el('header', { class: 'panel-head' }, el('h2', { id: `h-${id}` }, title)),
-        content,
-    );
+  return el(
+    'section',
+    { class: 'panel', 'aria-labelledby': `h-${id}` },
+    el('header', { class: 'panel-head' }, el('h2', { id: `h-${id}` }, title)),
+    content,
+  );
 }
 
 /** The class of the slice: three separate scores. */
 export function assessmentPanel() {
-    const body = el('div');
-    const root = panel('assessment', 'Assessment', body);
-    root.classList.add('assessment');
-    return {
-        root,
-        show(slice, noise) {
-            root.classList.toggle('noise', noise);
-            const c = slice.classification;
-            if (c === null) {
-                fill(
-                    body,
-                    el('p', { class: 'verdict none' }, 'No assessment'),
-                    el(
-                        'p',
-                        { class: 'lead' },
-                        slice.explained && slice.regions.length === 0
-                            ? ASSESSMENT.noRegions
-                            : ASSESSMENT.absent,
-                    ),
-                );
-                return;
-            }
-            fill(
-                body,
-                el(
-                    'p',
-                    { class: 'verdict' },
-                    el('span', { class: 'verdict-name' }, c.predicted.label),
-                    el('span', { class: 'verdict-value' }, percent(c.predicted.probability)),
-                ),
-                noise ? el('p', { class: 'noise-line' }, icon('alert'), ASSESSMENT.noise) : null,
-                el(
-                    'ul',
-                    { class: 'classes' },
-                    c.classes.map((item) => classBar(item, c.predicted)),
-                ),
-                el('p', { class: 'note' }, ASSESSMENT.note),
-            );
-        },
-    };
+  const body = el('div');
+  const root = panel('assessment', 'Assessment', body);
+  root.classList.add('assessment');
+  return {
+    root,
+    show(slice, noise) {
+      root.classList.toggle('noise', noise);
+      const c = slice.classification;
+      if (c === null) {
+        fill(
+          body,
+          el('p', { class: 'verdict none' }, 'No assessment'),
+          el(
+            'p',
+            { class: 'lead' },
+            slice.explained && slice.regions.length === 0
+              ? ASSESSMENT.noRegions
+              : ASSESSMENT.absent,
+          ),
+          inPlace(slice, 'assessment'),
+        );
+        return;
+      }
+      fill(
+        body,
+        el(
+          'p',
+          { class: 'verdict' },
+          el('span', { class: 'verdict-name' }, c.predicted.label),
+          el('span', { class: 'verdict-value' }, percent(c.predicted.probability)),
+        ),
+        noise ? el('p', { class: 'noise-line' }, icon('alert'), ASSESSMENT.noise) : null,
+        el(
+          'ul',
+          { class: 'classes' },
+          c.classes.map((item) => classBar(item, c.predicted)),
+        ),
+        el('p', { class: 'note' }, ASSESSMENT.note),
+        inPlace(slice, 'assessment'),
+      );
+    },
+  };
 }
 
 function classBar(item, predicted) {
-    const chosen = item === predicted;
-    return el(
-        'li',
-        { class: chosen ? 'class-bar chosen' : 'class-bar', 'data-class': item.name },
-        el(
-            'span',
-            { class: 'class-label', title: item.hint },
-            item.label,
-            chosen ? el('span', { class: 'badge' }, 'decision') : null,
-        ),
-        el(
-            'span',
-            { class: 'class-track', 'aria-hidden': 'true' },
-            el('span', { class: 'class-fill', css: { '--value': `${item.probability * 100}%` } }),
-        ),
-        el('span', { class: 'class-value' }, percent(item.probability)),
-        el('span', { class: 'class-logit' }, `logit ${fixed(item.logit, 2)}`),
-    );
+  const chosen = item === predicted;
+  return el(
+    'li',
+    { class: chosen ? 'class-bar chosen' : 'class-bar', 'data-class': item.name },
+    el(
+      'span',
+      { class: 'class-label', title: item.hint },
+      item.label,
+      chosen ? el('span', { class: 'badge' }, 'decision') : null,
+    ),
+    el(
+      'span',
+      { class: 'class-track', 'aria-hidden': 'true' },
+      el('span', { class: 'class-fill', css: { '--value': `${item.probability * 100}%` } }),
+    ),
+    el('span', { class: 'class-value' }, percent(item.probability)),
+    el('span', { class: 'class-logit' }, `logit ${fixed(item.logit, 2)}`),
+  );
 }
 
 /** How much of the lungs is affected. */
 export function burdenPanel() {
-    const body = el('div');
-    const root = panel('burden', 'Lung involvement', body);
-    return {
-        root,
-        show(slice) {
-            const b = slice.burden;
-            show(root, b !== null);
-            if (b === null) {
-                return;
-            }
-            const lung = b.lung_px ?? 0;
-            const share = (px) => (lung > 0 ? Math.min(1, (px ?? 0) / lung) : 0);
-            const item = (name, px, mm2) =>
-                el(
-                    'div',
-                    {
-                        class: 'quantity',
-                        css: { '--swatch': objectClass(name).colour },
-                    },
-                    el(
-                        'dt',
-                        {},
-                        el('span', { class: `swatch line-${name}`, 'aria-hidden': 'true' }),
-                        objectClass(name).label,
-                    ),
-                    el(
-                        'dd',
-                        {},
-                        count(px),
-                        el('small', {}, ' px'),
-                        Number.isFinite(mm2) ? el('small', {}, ` · ${count(mm2)} mm²`) : null,
-                    ),
-                );
-            const part = (name, px) =>
-                el('span', {
-                    class: `part line-${name}`,
-                    css: { '--value': `${100 * share(px)}%`, '--swatch': objectClass(name).colour },
-                });
-            fill(
-                body,
-                el(
-                    'div',
-                    { class: 'burden' },
-                    el(
-                        'p',
-                        { class: 'figure' },
-                        lung > 0 && Number.isFinite(b.affected_pct)
-                            ? percent(b.affected_pct / 100)
-                            : '–',
-                    ),
-                    el('p', { class: 'figure-label' }, lung > 0 ? BURDEN.share : BURDEN.noLung),
-                ),
-                lung > 0
-                    ? el(
-                          'div',
-                          { class: 'stack', 'aria-hidden': 'true' },
-                          part('consolidation', b.consolidation_px),
-                          part('ggo', b.ggo_px),
-                      )
-                    : null,
-                el(
-                    'dl',
-                    { class: 'quantities' },
-                    item('lungs', b.lung_px, b.lung_mm2),
-                    item('ggo', b.ggo_px, b.ggo_mm2),
-                    item('consolidation', b.consolidation_px, b.consolidation_mm2),
-                ),
-                el('p', { class: 'note' }, BURDEN.note),
-            );
-        },
-    };
-}
-
-/** Warnings of the service, and notes of this page (`extra`: [{code, detail}]). */
-export function notesPanel() {
-    const list = el('ul', { class: 'warnings' });
-    const root = panel('notes', 'Please note', list);
-    root.classList.add('notes');
-    return {
-        root,
-        show(slice, extra = []) {
-            const notes = [...extra, ...slice.warnings];
-            show(root, notes.length > 0);
-            fill(
-                list,
-                notes.map((w) =>
-                    el(
-                        'li',
-                        { 'data-warning': w.code, title: w.code },
-                        icon('alert'),
-                        el(
-                            'p',
-                            {},
-                            el('strong', {}, w.title ?? WARNING_TITLES[w.code] ?? w.code),
-                            w.detail ? ` ${w.detail}` : null,
-                        ),
-                    ),
-                ),
-            );
-        },
-    };
+  const body = el('div');
+  const root = panel('burden', 'Lung involvement', body);
+  return {
+    root,
+    show(slice) {
+      const b = slice.burden;
+      show(root, b !== null);
+      if (b === null) {
+        return;
+      }
+      const lung = b.lung_px ?? 0;
+      const share = (px) => (lung > 0 ? Math.min(1, (px ?? 0) / lung) : 0);
+      const item = (name, px, mm2) =>
+        el(
+          'div',
+          {
+            class: 'quantity',
+            css: { '--swatch': objectClass(name).colour },
+          },
+          el(
+            'dt',
+            {},
+            el('span', { class: `swatch line-${name}`, 'aria-hidden': 'true' }),
+            objectClass(name).label,
+          ),
+          el(
+            'dd',
+            {},
+            count(px),
+            el('small', {}, ' px'),
+            Number.isFinite(mm2) ? el('small', {}, ` · ${count(mm2)} mm²`) : null,
+          ),
+        );
+      const part = (name, px) =>
+        el('span', {
+          class: `part line-${name}`,
+          css: { '--value': `${100 * share(px)}%`, '--swatch': objectClass(name).colour },
+        });
+      fill(
+        body,
+        el(
+          'div',
+          { class: 'burden' },
+          el(
+            'p',
+            { class: 'figure' },
+            lung > 0 && Number.isFinite(b.affected_pct)
+              ? percent(b.affected_pct / 100)
+              : '–',
+          ),
+          el('p', { class: 'figure-label' }, lung > 0 ? BURDEN.share : BURDEN.noLung),
+        ),
+        lung > 0
+          ? el(
+              'div',
+              { class: 'stack', 'aria-hidden': 'true' },
+              part('consolidation', b.consolidation_px),
+              part('ggo', b.ggo_px),
+            )
+          : null,
+        el(
+          'dl',
+          { class: 'quantities' },
+          item('lungs', b.lung_px, b.lung_mm2),
+          item('ggo', b.ggo_px, b.ggo_mm2),
+          item('consolidation', b.consolidation_px, b.consolidation_mm2),
+        ),
+        el('p', { class: 'note' }, BURDEN.note),
+        inPlace(slice, 'burden'),
+      );
+    },
+  };
 }
 
 const STAGES = [
-    { key: 'queue', label: 'Waiting' },
-    { key: 'decode', label: 'Reading' },
-    { key: 'infer', label: 'Model' },
-    { key: 'encode', label: 'Writing' },
+  { key: 'queue', label: 'Waiting' },
+  { key: 'decode', label: 'Reading' },
+  { key: 'infer', label: 'Model' },
+  { key: 'encode', label: 'Writing' },
 ];
 
 /** Timing, model, input, request, and what to take away. */
 export function detailsPanel(actions) {
-    const timing = el('div');
-    const facts = el('dl', { class: 'facts' });
-    const command = el('code', { class: 'command', tabindex: '0' });
-    const root = panel(
-        'details',
-        'About this answer',
-        timing,
-        el(
-            'div',
-            { class: 'buttons' },
-            el(
-                'button',
-                {
-                    type: 'button',
-                    class: 'button',
-                    id: 'save-json',
-                    on: { click: actions.saveJson },
-                },
-                icon('download'),
-                'Answer (JSON)',
-            ),
-            el(
-                'button',
-                { type: 'button', class: 'button', id: 'save-png', on: { click: actions.savePng } },
-                icon('download'),
-                'Picture (PNG)',
-            ),
-        ),
-        facts,
-        el('h3', {}, 'The same request from a terminal'),
-        el(
-            'div',
-            { class: 'command-box' },
-            command,
-            copyButton('Copy curl command', () => command.textContent),
-        ),
-    );
-    return {
-        root,
-        show(slice, { info, roundTrip, file, curl }) {
-            command.textContent = curl;
-            timing.replaceChildren(timingBar(slice.timing, roundTrip));
-            const model = { ...info.model, ...slice.model };
-            const { input } = slice;
-            const intensity = input.intensity;
-            const request =
-                slice.requestId === ''
-                    ? null
-                    : el(
-                          'span',
-                          { class: 'with-copy' },
-                          el('code', { id: 'request-id' }, slice.requestId),
-                          copyButton('Copy request id', () => slice.requestId),
-                      );
-            facts.replaceChildren(
-                ...group('Request', [['Request id', request]]),
-                ...group('Input', [
-                    ['File', file.name],
-                    [
-                        'Size',
-                        [
-                            `${slice.width} × ${slice.height} px`,
-                            input.bit_depth ? `${input.bit_depth} bit` : null,
-                            bytes(file.size),
-                        ]
-                            .filter(Boolean)
-                            .join(', '),
-                    ],
-                    ['Intensities', intensity ? describeIntensity(intensity) : null],
-                    ['SHA-256', hash(input.sha256)],
-                ]),
-                ...group('Model', modelFacts(model)),
+  const timing = el('div');
+  const facts = el('dl', { class: 'facts' });
+  const command = el('code', { class: 'command', tabindex: '0' });
+  const labels = keepButton('save-labels', 'Label map (NIfTI)', actions.saveLabels);
+  const root = panel(
+    'details',
+    'About this answer',
+    timing,
+    el(
+      'div',
+      { class: 'buttons', id: 'keep' },
+      keepButton('save-json', 'Answer (JSON)', actions.saveJson),
+      keepButton('save-csv', 'Findings (CSV)', actions.saveCsv),
+      keepButton('save-png', 'Picture (PNG)', actions.savePng),
+      labels,
+      keepButton('print', 'Report', actions.print, 'print'),
+    ),
+    facts,
+    el('h3', {}, 'The same request from a terminal'),
+    el(
+      'div',
+      { class: 'command-box' },
+      command,
+      copyButton('Copy curl command', () => command.textContent),
+    ),
+  );
+  return {
+    root,
+    show(slice, { info, roundTrip, file, curl, volume }) {
+      show(labels, volume);
+      command.textContent = curl;
+      timing.replaceChildren(timingBar(slice.timing, roundTrip));
+      show(timing, Number.isFinite(roundTrip));
+      const model = { ...info.model, ...slice.model };
+      const { input } = slice;
+      const intensity = input.intensity;
+      const request =
+        slice.requestId === ''
+          ? null
+          : el(
+              'span',
+              { class: 'with-copy' },
+              el('code', { id: 'request-id' }, slice.requestId),
+              copyButton('Copy request id', () => slice.requestId),
             );
-        },
-    };
+      facts.replaceChildren(
+        ...group('Request', [['Request id', request]]),
+        ...group('Input', [
+          ['File', file.name],
+          [
+            'Size',
+            [
+              `${slice.width} × ${slice.height} px`,
+              input.bit_depth ? `${input.bit_depth} bit` : null,
+              bytes(file.size),
+            ]
+              .filter(Boolean)
+              .join(', '),
+          ],
+          ['Intensities', intensity ? describeIntensity(intensity) : null],
+          ['SHA-256', hash(input.sha256)],
+        ]),
+        ...group('Model', modelFacts(model)),
+      );
+    },
+  };
+}
+
+function keepButton(id, label, run, symbol = 'download') {
+  return el(
+    'button',
+    { type: 'button', class: 'button', id, on: { click: run } },
+    icon(symbol),
+    label,
+  );
 }
 
 /** Rows of facts about a model: [[label, text or node]]. */
 export function modelFacts(model) {
-    return [
-        ['Name', [model.name, model.version].filter(Boolean).join(' · ')],
-        [
-            'Weights',
-            model.trained === false
-                ? 'untrained: every result is noise'
-                : model.trained === true
-                  ? 'trained'
-                  : null,
-        ],
-        ['Trained on', model.trained_on],
-        ['Backbone', model.backbone],
-        ['Norm statistics', model.batch_norm],
-        ['Parameters', Number.isFinite(model.parameters) ? count(model.parameters) : null],
-        ['Weight file', model.file],
-        ['SHA-256', hash(model.sha256)],
-    ];
+  return [
+    ['Name', [model.name, model.version].filter(Boolean).join(' · ')],
+    [
+      'Weights',
+      model.trained === false
+        ? 'untrained: every result is noise'
+        : model.trained === true
+          ? 'trained'
+          : null,
+    ],
+    ['Trained on', model.trained_on],
+    ['Backbone', model.backbone],
+    ['Norm statistics', model.batch_norm],
+    ['Parameters', Number.isFinite(model.parameters) ? count(model.parameters) : null],
+    ['Weight file', model.file],
+    ['SHA-256', hash(model.sha256)],
+  ];
 }
 
 /** <dt>/<dd> pairs under a heading, without those that have nothing to say. */
 export function group(title, rows) {
-    const told = rows.filter(([, value]) => value !== null && value !== undefined && value !== '');
-    return told.length === 0
-        ? []
-        : [
-              el(
-                  'div',
-                  { class: 'facts-title' },
-                  el('dt', {}, title),
-                  el('dd', { class: 'sr-only' }, ' '),
-              ),
-              ...told.map(([label, value]) =>
-                  el('div', {}, el('dt', {}, label), el('dd', {}, value)),
-              ),
-          ];
+  const told = rows.filter(([, value]) => value !== null && value !== undefined && value !== '');
+  return told.length === 0
+    ? []
+    : [
+        el(
+          'div',
+          { class: 'facts-title' },
+          el('dt', {}, title),
+          el('dd', { class: 'sr-only' }, ' '),
+        ),
+        ...told.map(([label, value]) =>
+          el('div', {}, el('dt', {}, label), el('dd', {}, value)),
+        ),
+      ];
 }
 
 function hash(value) {
-    return typeof value === 'string' && value !== ''
-        ? el(
-              'span',
-              { class: 'with-copy' },
-              el('code', { title: value }, `${value.slice(0, 12)}…`),
-              copyButton('Copy SHA-256', () => value),
-          )
-        : null;
+  return typeof value === 'string' && value !== ''
+    ? el(
+        'span',
+        { class: 'with-copy' },
+        el('code', { title: value }, `${value.slice(0, 12)}…`),
+        copyButton('Copy SHA-256', () => value),
+      )
+    : null;
 }
 
 function describeIntensity(intensity) {
-    const window =
-        Number.isFinite(intensity.window) && Number.isFinite(intensity.level)
-            ? ` (window ${intensity.window}, level ${intensity.level})`
-            : '';
-    const taken = intensity.mode === 'hu' ? 'Hounsfield units' : 'already windowed';
-    return `${taken}${window}${intensity.assumed ? ', assumed' : ''}`;
+  const window =
+    Number.isFinite(intensity.window) && Number.isFinite(intensity.level)
+      ? ` (window ${intensity.window}, level ${intensity.level})`
+      : '';
+  const taken = intensity.mode === 'hu' ? 'Hounsfield units' : 'already windowed';
+  return `${taken}${window}${intensity.assumed ? ', assumed' : ''}`;
 }
 
 function timingBar(timing, roundTrip) {
-    const stages = STAGES.filter((s) => Number.isFinite(timing?.[s.key]));
-    const total = stages.reduce((sum, s) => sum + timing[s.key], 0);
-    const summary = el(
-        'p',
-        { class: 'timing-total' },
-        el('strong', {}, milliseconds(roundTrip)),
-        ' from click to answer',
-        total > 0 ? `, ${milliseconds(total)} of it in the service` : '',
-    );
-    if (total <= 0) {
-        return summary;
-    }
-    return el(
-        'div',
-        { class: 'timing' },
-        summary,
+  const stages = STAGES.filter((s) => Number.isFinite(timing?.[s.key]));
+  const total = stages.reduce((sum, s) => sum + timing[s.key], 0);
+  const summary = el(
+    'p',
+    { class: 'timing-total' },
+    el('strong', {}, milliseconds(roundTrip)),
+    ' from click to answer',
+    total > 0 ? `, ${milliseconds(total)} of it in the service` : '',
+  );
+  if (total <= 0) {
+    return summary;
+  }
+  return el(
+    'div',
+    { class: 'timing' },
+    summary,
+    el(
+      'div',
+      { class: 'timing-bar', 'aria-hidden': 'true' },
+      stages.map((s) =>
+        el('span', {
+          class: `stage-${s.key}`,
+          css: { '--value': `${(100 * timing[s.key]) / total}%` },
+        }),
+      ),
+    ),
+    el(
+      'ul',
+      { class: 'timing-list' },
+      stages.map((s) =>
         el(
-            'div',
-            { class: 'timing-bar', 'aria-hidden': 'true' },
-            stages.map((s) =>
-                el('span', {
-                    class: `stage-${s.key}`,
-                    css: { '--value': `${(100 * timing[s.key]) / total}%` },
-                }),
-            ),
+          'li',
+          {},
+          el('span', { class: `dot stage-${s.key}`, 'aria-hidden': 'true' }),
+          s.label,
+          ' ',
+          el('b', {}, milliseconds(timing[s.key])),
         ),
-        el(
-            'ul',
-            { class: 'timing-list' },
-            stages.map((s) =>
-                el(
-                    'li',
-                    {},
-                    el('span', { class: `dot stage-${s.key}`, 'aria-hidden': 'true' }),
-                    s.label,
-                    ' ',
-                    el('b', {}, milliseconds(timing[s.key])),
-                ),
-            ),
-        ),
-    );
+      ),
+    ),
+  );
 }

@@ -4,17 +4,17 @@ const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
 /** {width, height, depth, colour, interlaced} of a PNG's header, or null. */
 export function readHeader(bytes) {
-    if (bytes.length < 29 || !SIGNATURE.every((value, index) => bytes[index] === value)) {
-        return null;
-    }
-    const view = new DataView(bytes.buffer, bytes.byteOffset);
-    return {
-        width: view.getUint32(16),
-        height: view.getUint32(20),
-        depth: bytes[24],
-        colour: bytes[25],
-        interlaced: bytes[28] !== 0,
-    };
+  if (bytes.length < 29 || !SIGNATURE.every((value, index) => bytes[index] === value)) {
+    return null;
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset);
+  return {
+    width: view.getUint32(16),
+    height: view.getUint32(20),
+    depth: bytes[24],
+    colour: bytes[25],
+    interlaced: bytes[28] !== 0,
+  };
 }
 
 /**
@@ -22,85 +22,85 @@ export function readHeader(bytes) {
  * PNG, or does not unpack cleanly.
  */
 export async function readDeepGrey(bytes) {
-    const header = readHeader(bytes);
-    if (
-        header === null ||
-        header.depth !== 16 ||
-        header.colour !== 0 ||
-        header.interlaced ||
-        header.width * header.height > 2 ** 26 ||
-        typeof DecompressionStream === 'undefined'
-    ) {
-        return null;
+  const header = readHeader(bytes);
+  if (
+    header === null ||
+    header.depth !== 16 ||
+    header.colour !== 0 ||
+    header.interlaced ||
+    header.width * header.height > 2 ** 26 ||
+    typeof DecompressionStream === 'undefined'
+  ) {
+    return null;
+  }
+  try {
+    const stride = header.width * 2;
+    const rows = await inflate(dataChunks(bytes));
+    if (rows.length < (stride + 1) * header.height) {
+      return null;
     }
-    try {
-        const stride = header.width * 2;
-        const rows = await inflate(dataChunks(bytes));
-        if (rows.length < (stride + 1) * header.height) {
-            return null;
-        }
-        return unfilter(rows, header.width, header.height, stride);
-    } catch {
-        return null;
-    }
+    return unfilter(rows, header.width, header.height, stride);
+  } catch {
+    return null;
+  }
 }
 
 function dataChunks(bytes) {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const parts = [];
-    for (let at = 8; at + 12 <= bytes.length;) {
-        const length = view.getUint32(at);
-        const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
-        if (type === 'IDAT') {
-            parts.push(bytes.subarray(at + 8, at + 8 + length));
-        }
-        at += 12 + length;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const parts = [];
+  for (let at = 8; at + 12 <= bytes.length;) {
+    const length = view.getUint32(at);
+    const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    if (type === 'IDAT') {
+      parts.push(bytes.subarray(at + 8, at + 8 + length));
     }
-    return parts;
+    at += 12 + length;
+  }
+  return parts;
 }
 
 async function inflate(parts) {
-    const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream('deflate'));
-    return new Uint8Array(await new Response(stream).arrayBuffer());
+  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream('deflate'));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
 function unfilter(rows, width, height, stride) {
-    const samples = new Uint16Array(width * height);
-    let above = new Uint8Array(stride);
-    for (let y = 0; y < height; y++) {
-        const start = y * (stride + 1);
-        const filter = rows[start];
-        const line = rows.subarray(start + 1, start + 1 + stride);
-        for (let i = 0; i < stride; i++) {
-            const left = i >= 2 ? line[i - 2] : 0;
-            const up = above[i];
-            const corner = i >= 2 ? above[i - 2] : 0;
-            line[i] += predict(filter, left, up, corner);
-        }
-        for (let x = 0; x < width; x++) {
-            samples[y * width + x] = line[2 * x] * 256 + line[2 * x + 1];
-        }
-        above = line;
+  const samples = new Uint16Array(width * height);
+  let above = new Uint8Array(stride);
+  for (let y = 0; y < height; y++) {
+    const start = y * (stride + 1);
+    const filter = rows[start];
+    const line = rows.subarray(start + 1, start + 1 + stride);
+    for (let i = 0; i < stride; i++) {
+      const left = i >= 2 ? line[i - 2] : 0;
+      const up = above[i];
+      const corner = i >= 2 ? above[i - 2] : 0;
+      line[i] += predict(filter, left, up, corner);
     }
-    return samples;
+    for (let x = 0; x < width; x++) {
+      samples[y * width + x] = line[2 * x] * 256 + line[2 * x + 1];
+    }
+    above = line;
+  }
+  return samples;
 }
 
 function predict(filter, left, up, corner) {
-    if (filter === 1) {
-        return left;
-    }
-    if (filter === 2) {
-        return up;
-    }
-    if (filter === 3) {
-        return (left + up) >> 1;
-    }
-    if (filter === 4) {
-        const estimate = left + up - corner;
-        const byLeft = Math.abs(estimate - left);
-        const byUp = Math.abs(estimate - up);
-        const byCorner = Math.abs(estimate - corner);
-        return byLeft <= byUp && byLeft <= byCorner ? left : byUp <= byCorner ? up : corner;
-    }
-    return 0;
+  if (filter === 1) {
+    return left;
+  }
+  if (filter === 2) {
+    return up;
+  }
+  if (filter === 3) {
+    return (left + up) >> 1;
+  }
+  if (filter === 4) {
+    const estimate = left + up - corner;
+    const byLeft = Math.abs(estimate - left);
+    const byUp = Math.abs(estimate - up);
+    const byCorner = Math.abs(estimate - corner);
+    return byLeft <= byUp && byLeft <= byCorner ? left : byUp <= byCorner ? up : corner;
+  }
+  return 0;
 }

@@ -1,202 +1,206 @@
 // The regions the class was decided from, and how much each branch attended to them.
 
-import { el, icon, segmented, show } from './dom.js';
+import { el, fill, icon, segmented, show } from './dom.js';
 import { fixed, percent, signedPercent } from './format.js';
+import { inPlace } from './notes.js';
 import { ATTENTION, objectClass } from './palette.js';
 import { reveal, wireRows } from './rows.js';
 import { REGIONS } from './text.js';
 
 const BRANCHES = [
-    { value: 'for', label: 'For', title: 'Weights of the branch whose scores are added' },
-    {
-        value: 'against',
-        label: 'Against',
-        title: 'Weights of the branch whose scores are subtracted',
-    },
-    { value: 'difference', label: 'Difference', title: 'For minus against' },
+  { value: 'for', label: 'For', title: 'Weights of the branch whose scores are added' },
+  {
+    value: 'against',
+    label: 'Against',
+    title: 'Weights of the branch whose scores are subtracted',
+  },
+  { value: 'difference', label: 'Difference', title: 'For minus against' },
 ];
 
 /** onOpen(ref): zoom to it. onReveal(): the reader asked for the regions on the slice. */
 export function regionsPanel(store, onOpen, onReveal) {
-    const list = el('ol', { class: 'regions scroll' });
-    const explain = el('p', { class: 'lead small' });
-    const note = el('p', { class: 'note' });
-    const even = el('p', { class: 'axis-note' });
-    const lead = el('p', { class: 'lead' });
-    const sort = el('input', { type: 'checkbox', checked: true, on: { change: () => arrange() } });
-    const branches = segmented(
-        'Attention branch',
-        'branch',
-        BRANCHES,
-        store.state.attention,
-        (value) => store.set({ attention: value }),
-    );
-    const seeButton = el(
-        'button',
-        { type: 'button', class: 'text-button', on: { click: onReveal } },
-        icon('eye'),
-        'Show on slice',
-    );
-    const zoomButton = el(
-        'button',
-        {
-            type: 'button',
-            class: 'text-button',
-            hidden: true,
-            on: { click: () => onOpen(store.state.selected) },
-        },
-        icon('target'),
-        'Zoom to selected',
-    );
-    const controls = el(
-        'div',
-        { class: 'row-controls' },
-        branches,
-        el('label', { class: 'check' }, sort, 'Strongest first'),
-    );
-    const root = el(
-        'section',
-        { class: 'panel', 'aria-labelledby': 'h-regions' },
-        el(
-            'header',
-            { class: 'panel-head' },
-            el('h2', { id: 'h-regions' }, 'Where the model looked'),
-            seeButton,
-            zoomButton,
-        ),
-        lead,
-        controls,
-        explain,
-        list,
-        even,
-        note,
-    );
+  const list = el('ol', { class: 'regions scroll' });
+  const explain = el('p', { class: 'lead small' });
+  const note = el('p', { class: 'note' });
+  const places = el('div');
+  const even = el('p', { class: 'axis-note' });
+  const lead = el('p', { class: 'lead' });
+  const sort = el('input', { type: 'checkbox', checked: true, on: { change: () => arrange() } });
+  const branches = segmented(
+    'Attention branch',
+    'branch',
+    BRANCHES,
+    store.state.attention,
+    (value) => store.set({ attention: value }),
+  );
+  const seeButton = el(
+    'button',
+    { type: 'button', class: 'text-button', on: { click: onReveal } },
+    icon('eye'),
+    'Show on slice',
+  );
+  const zoomButton = el(
+    'button',
+    {
+      type: 'button',
+      class: 'text-button',
+      hidden: true,
+      on: { click: () => onOpen(store.state.selected) },
+    },
+    icon('target'),
+    'Zoom to selected',
+  );
+  const controls = el(
+    'div',
+    { class: 'row-controls' },
+    branches,
+    el('label', { class: 'check' }, sort, 'Strongest first'),
+  );
+  const root = el(
+    'section',
+    { class: 'panel', 'aria-labelledby': 'h-regions' },
+    el(
+      'header',
+      { class: 'panel-head' },
+      el('h2', { id: 'h-regions' }, 'Where the model looked'),
+      seeButton,
+      zoomButton,
+    ),
+    lead,
+    controls,
+    explain,
+    list,
+    even,
+    note,
+    places,
+  );
 
-    let slice = null;
-    let rows = [];
-    let wired = null;
+  let slice = null;
+  let rows = [];
+  let wired = null;
 
-    function arrange() {
-        const branch = store.state.attention;
-        const order = sort.checked
-            ? [...rows].sort((a, b) => weightOf(b, branch) - weightOf(a, branch))
-            : rows;
-        list.replaceChildren(...order.map((r) => r.row));
-        wired.reorder(order);
-        wired.mark();
+  function arrange() {
+    const branch = store.state.attention;
+    const order = sort.checked
+      ? [...rows].sort((a, b) => weightOf(b, branch) - weightOf(a, branch))
+      : rows;
+    list.replaceChildren(...order.map((r) => r.row));
+    wired.reorder(order);
+    wired.mark();
+  }
+
+  const sync = (state) => {
+    explain.textContent = REGIONS[state.attention];
+    list.dataset.branch = state.attention;
+    if (wired !== null) {
+      arrange();
     }
+  };
+  store.watch(['attention'], sync);
+  store.watch(['selected', 'hovered'], () => wired?.mark());
+  store.watch(['selected'], (state) => {
+    const chosen = rows.find(
+      (r) => state.selected?.kind === 'region' && r.index === state.selected.index,
+    );
+    if (chosen !== undefined) {
+      reveal(list, chosen.row);
+    }
+  });
+  const offer = (state) => {
+    const drawn = state.mode === 'attention' || state.mode === 'both';
+    show(seeButton, !drawn && slice !== null && slice.regions.length > 0);
+    show(zoomButton, drawn && state.selected?.kind === 'region');
+  };
+  store.watch(['mode', 'selected'], offer);
 
-    const sync = (state) => {
-        explain.textContent = REGIONS[state.attention];
-        list.dataset.branch = state.attention;
-        if (wired !== null) {
-            arrange();
-        }
-    };
-    store.watch(['attention'], sync);
-    store.watch(['selected', 'hovered'], () => wired?.mark());
-    store.watch(['selected'], (state) => {
-        const chosen = rows.find(
-            (r) => state.selected?.kind === 'region' && r.index === state.selected.index,
-        );
-        if (chosen !== undefined) {
-            reveal(list, chosen.row);
-        }
-    });
-    const offer = (state) => {
-        const drawn = state.mode === 'attention' || state.mode === 'both';
-        show(seeButton, !drawn && slice !== null && slice.regions.length > 0);
-        show(zoomButton, drawn && state.selected?.kind === 'region');
-    };
-    store.watch(['mode', 'selected'], offer);
-
-    return {
-        root,
-        show(next) {
-            slice = next;
-            const n = slice.regions.length;
-            const some = n > 0;
-            [controls, explain, list, even].forEach((node) => show(node, some));
-            offer(store.state);
-            lead.textContent = some
-                ? REGIONS.lead(n)
-                : slice.explained
-                  ? REGIONS.none
-                  : REGIONS.absent;
-            const repeats = slice.regions.filter((r) => r.padded).length;
-            show(note, repeats > 0);
-            note.textContent = REGIONS.repeats(slice.uniqueRegions, repeats);
-            even.textContent = some ? REGIONS.even(n) : '';
-            const strongest = Math.max(
-                1e-9,
-                ...slice.regions.flatMap((r) => [r.weights.for, r.weights.against]),
-            );
-            rows = slice.regions.map((region) => regionRow(region, strongest, n));
-            wired = wireRows(rows, store, onOpen);
-            arrange();
-        },
-    };
+  return {
+    root,
+    show(next) {
+      slice = next;
+      const n = slice.regions.length;
+      const some = n > 0;
+      [controls, explain, list, even].forEach((node) => show(node, some));
+      offer(store.state);
+      lead.textContent = some
+        ? REGIONS.lead(n)
+        : slice.explained
+          ? REGIONS.none
+          : REGIONS.absent;
+      const repeats = slice.regions.filter((r) => r.padded).length;
+      show(note, repeats > 0);
+      note.textContent = REGIONS.repeats(slice.uniqueRegions, repeats);
+      fill(places, inPlace(slice, 'regions'));
+      even.textContent = some ? REGIONS.even(n) : '';
+      const strongest = Math.max(
+        1e-9,
+        ...slice.regions.flatMap((r) => [r.weights.for, r.weights.against]),
+      );
+      rows = slice.regions.map((region) => regionRow(region, strongest, n));
+      wired = wireRows(rows, store, onOpen);
+      arrange();
+    },
+  };
 }
 
 function weightOf(item, branch) {
-    return branch === 'difference'
-        ? Math.abs(item.region.weights.difference)
-        : item.region.weights[branch];
+  return branch === 'difference'
+    ? Math.abs(item.region.weights.difference)
+    : item.region.weights[branch];
 }
 
 function regionRow(region, strongest, n) {
-    const c = objectClass(region.className);
-    const { weights } = region;
-    const bar = (branch) =>
-        el('span', {
-            class: `weight ${branch}`,
-            css: {
-                '--value': `${(100 * weights[branch]) / strongest}%`,
-                '--colour': ATTENTION[branch].colour,
-                '--even': `${100 / n / strongest}%`,
-            },
-        });
-    const difference = el('span', {
-        class: `weight difference ${weights.difference < 0 ? 'minus' : 'plus'}`,
-        css: {
-            '--value': `${(50 * Math.abs(weights.difference)) / strongest}%`,
-            '--colour': ATTENTION[weights.difference < 0 ? 'against' : 'for'].colour,
-        },
+  const c = objectClass(region.className);
+  const { weights } = region;
+  const bar = (branch) =>
+    el('span', {
+      class: `weight ${branch}`,
+      css: {
+        '--value': `${(100 * weights[branch]) / strongest}%`,
+        '--colour': ATTENTION[branch].colour,
+        '--even': `${100 / n / strongest}%`,
+      },
     });
-    const button = el(
-        'button',
-        {
-            type: 'button',
-            class: 'region',
-            'aria-label':
-                `Region ${region.rank}, ${c.label}${region.padded ? ', a repeat' : ''}: ` +
-                `for ${percent(weights.for)}, against ${percent(weights.against)}, ` +
-                `difference ${signedPercent(weights.difference)}`,
-        },
-        el('span', { class: 'rank' }, `#${region.rank}`),
-        el(
-            'span',
-            { class: 'class-name', css: { '--swatch': c.colour } },
-            el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
-            c.short,
-            region.padded ? el('span', { class: 'badge' }, 'repeat') : null,
-        ),
-        el(
-            'span',
-            { class: 'bars', 'aria-hidden': 'true' },
-            bar('for'),
-            bar('against'),
-            difference,
-        ),
-        el(
-            'span',
-            { class: 'weight-values', 'aria-hidden': 'true' },
-            el('span', { class: 'for' }, percent(weights.for)),
-            el('span', { class: 'against' }, percent(weights.against)),
-            el('span', { class: 'difference' }, signedPercent(weights.difference)),
-        ),
-    );
-    button.title = Number.isFinite(region.score) ? `Region score ${fixed(region.score, 2)}` : '';
-    const row = el('li', { 'data-region': region.index }, button);
-    return { kind: 'region', index: region.index, region, row, button };
+  const difference = el('span', {
+    class: `weight difference ${weights.difference < 0 ? 'minus' : 'plus'}`,
+    css: {
+      '--value': `${(50 * Math.abs(weights.difference)) / strongest}%`,
+      '--colour': ATTENTION[weights.difference < 0 ? 'against' : 'for'].colour,
+    },
+  });
+  const button = el(
+    'button',
+    {
+      type: 'button',
+      class: 'region',
+      'aria-label':
+        `Region ${region.rank}, ${c.label}${region.padded ? ', a repeat' : ''}: ` +
+        `for ${percent(weights.for)}, against ${percent(weights.against)}, ` +
+        `difference ${signedPercent(weights.difference)}`,
+    },
+    el('span', { class: 'rank' }, `#${region.rank}`),
+    el(
+      'span',
+      { class: 'class-name', css: { '--swatch': c.colour } },
+      el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
+      c.short,
+      region.padded ? el('span', { class: 'badge' }, 'repeat') : null,
+    ),
+    el(
+      'span',
+      { class: 'bars', 'aria-hidden': 'true' },
+      bar('for'),
+      bar('against'),
+      difference,
+    ),
+    el(
+      'span',
+      { class: 'weight-values', 'aria-hidden': 'true' },
+      el('span', { class: 'for' }, percent(weights.for)),
+      el('span', { class: 'against' }, percent(weights.against)),
+      el('span', { class: 'difference' }, signedPercent(weights.difference)),
+    ),
+  );
+  button.title = Number.isFinite(region.score) ? `Region score ${fixed(region.score, 2)}` : '';
+  const row = el('li', { 'data-region': region.index }, button);
+  return { kind: 'region', index: region.index, region, row, button };
 }

@@ -6,89 +6,89 @@
  * after a change, reorder(rows) tells of another order of the same rows.
  */
 export function wireRows(initial, store, onOpen) {
-    let rows = initial;
-    let current = initial[0];
-    const focus = (index) => {
-        const visible = rows.filter((r) => !r.row.hidden);
-        if (visible.length > 0) {
-            visible[Math.min(visible.length - 1, Math.max(0, index))].button.focus();
-        }
-    };
-    rows.forEach((item) => {
-        const ref = { kind: item.kind, index: item.index };
-        const choose = () => {
-            const { selected } = store.state;
-            const again = selected?.kind === ref.kind && selected.index === ref.index;
-            store.set({ selected: again ? null : ref });
-        };
-        item.button.addEventListener('click', (event) => {
-            event.stopPropagation();
-            choose();
-        });
-        item.button.addEventListener('focus', () => {
-            current = item;
-            tabStops();
-            // Only the keyboard points with its focus; a click would leave the mark behind.
-            if (item.button.matches(':focus-visible')) {
-                store.set({ hovered: ref });
-            }
-        });
-        item.button.addEventListener('blur', () => store.set({ hovered: null }));
-        item.button.addEventListener('keydown', (event) => {
-            const visible = rows.filter((r) => !r.row.hidden);
-            const here = visible.indexOf(item);
-            const goals = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: visible.length };
-            if (event.key in goals) {
-                focus(goals[event.key]);
-            } else if (event.key === 'z' || event.key === 'Z') {
-                onOpen(ref);
-            } else {
-                return;
-            }
-            event.preventDefault();
-        });
-        if (item.row !== item.button) {
-            item.row.addEventListener('click', choose);
-        }
-        item.row.addEventListener('dblclick', () => onOpen(ref));
-        item.row.addEventListener('pointerenter', () => store.set({ hovered: ref }));
-        item.row.addEventListener('pointerleave', () => store.set({ hovered: null }));
-    });
-
-    function tabStops() {
-        const reachable =
-            current === undefined || current.row.hidden ? rows.find((r) => !r.row.hidden) : current;
-        for (const item of rows) {
-            item.button.tabIndex = item === reachable ? 0 : -1;
-        }
+  let rows = initial;
+  let current = initial[0];
+  const focus = (index) => {
+    const visible = rows.filter((r) => !r.row.hidden);
+    if (visible.length > 0) {
+      visible[Math.min(visible.length - 1, Math.max(0, index))].button.focus();
     }
-
-    return {
-        mark() {
-            const { selected, hovered } = store.state;
-            const is = (ref, item) => ref?.kind === item.kind && ref.index === item.index;
-            for (const item of rows) {
-                const chosen = is(selected, item);
-                item.button.setAttribute('aria-pressed', String(chosen));
-                item.row.classList.toggle('selected', chosen);
-                item.row.classList.toggle('hovered', is(hovered, item));
-            }
-            tabStops();
-        },
-        reorder(next) {
-            rows = next;
-            current = next[0];
-            tabStops();
-        },
+  };
+  rows.forEach((item) => {
+    const ref = { kind: item.kind, index: item.index };
+    const choose = () => {
+      const { selected } = store.state;
+      const again = selected?.kind === ref.kind && selected.index === ref.index;
+      store.set({ selected: again ? null : ref });
     };
+    item.button.addEventListener('click', (event) => {
+      event.stopPropagation();
+      choose();
+    });
+    item.button.addEventListener('focus', () => {
+      current = item;
+      tabStops();
+      // Only the keyboard points with its focus; a click would leave the mark behind.
+      if (item.button.matches(':focus-visible')) {
+        store.set({ hovered: ref });
+      }
+    });
+    item.button.addEventListener('blur', () => store.set({ hovered: null }));
+    item.button.addEventListener('keydown', (event) => {
+      const visible = rows.filter((r) => !r.row.hidden);
+      const here = visible.indexOf(item);
+      const goals = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: visible.length };
+      if (event.key in goals) {
+        focus(goals[event.key]);
+      } else if (event.key === 'z' || event.key === 'Z') {
+        onOpen(ref);
+      } else {
+        return;
+      }
+      event.preventDefault();
+    });
+    if (item.row !== item.button) {
+      item.row.addEventListener('click', choose);
+    }
+    item.row.addEventListener('dblclick', () => onOpen(ref));
+    item.row.addEventListener('pointerenter', () => store.set({ hovered: ref }));
+    item.row.addEventListener('pointerleave', () => store.set({ hovered: null }));
+  });
+
+  function tabStops() {
+    const reachable =
+      current === undefined || current.row.hidden ? rows.find((r) => !r.row.hidden) : current;
+    for (const item of rows) {
+      item.button.tabIndex = item === reachable ? 0 : -1;
+    }
+  }
+
+  return {
+    mark() {
+      const { selected, hovered } = store.state;
+      const is = (ref, item) => ref?.kind === item.kind && ref.index === item.index;
+      for (const item of rows) {
+        const chosen = is(selected, item);
+        item.button.setAttribute('aria-pressed', String(chosen));
+        item.row.classList.toggle('selected', chosen);
+        item.row.classList.toggle('hovered', is(hovered, item));
+      }
+      tabStops();
+    },
+    reorder(next) {
+      rows = next;
+      current = next[0];
+      tabStops();
+    },
+  };
 }
 
 /** Scrolls a row into its list without moving the page. */
 export function reveal(list, row) {
-    const above = row.offsetTop - list.scrollTop;
-    if (above < 36) {
-        list.scrollTop = row.offsetTop - 36;
-    } else if (above + row.offsetHeight > list.clientHeight) {
-        list.scrollTop = row.offsetTop + row.offsetHeight - list.clientHeight;
-    }
+  const above = row.offsetTop - list.scrollTop;
+  if (above < 36) {
+    list.scrollTop = row.offsetTop - 36;
+  } else if (above + row.offsetHeight > list.clientHeight) {
+    list.scrollTop = row.offsetTop + row.offsetHeight - list.clientHeight;
+  }
 }

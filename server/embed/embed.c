@@ -23,6 +23,7 @@ static const struct {
     {".yaml", "application/yaml"},
     {".txt", "text/plain; charset=utf-8"},
     {".woff2", "font/woff2"},
+    {".gz", "application/gzip"},
 };
 
 static const char *type_of(const char *path)

@@ -1,0 +1,88 @@
+// What a reader can take along: files, and a page of paper.
+
+import { byId, fill } from './dom.js';
+import { percent } from './format.js';
+import { problemTitle } from './problem.js';
+import { buildReport } from './report.js';
+import { drawPicture, findingsCsv, pngOf, saveBlob, stem } from './save.js';
+
+export class Keep {
+  /** parts: {cases, service, facts, store, say(text)}. */
+  constructor(parts) {
+    Object.assign(this, parts);
+    this.source = () => ({ item: null, slice: null, noise: false }); // of the page now
+    this.actions = {
+      saveJson: () => this.#json(),
+      saveCsv: () => this.#csv(),
+      savePng: () => this.#png(),
+      saveLabels: () => this.#labels(),
+      print: () => window.print(),
+    };
+    window.addEventListener('beforeprint', () => this.#report());
+    window.addEventListener('afterprint', () => fill(byId('report')));
+    window.addEventListener('pagehide', () => this.stop?.abort());
+  }
+
+  #json() {
+    const { item } = this.source();
+    const blob = new Blob([item.document()], { type: 'application/json' });
+    saveBlob(blob, `${stem(item.name)}.oneshot.json`);
+  }
+
+  #csv() {
+    const { item } = this.source();
+    const blob = new Blob([findingsCsv(item)], { type: 'text/csv' });
+    saveBlob(blob, `${stem(item.name)}.findings.csv`);
+  }
+
+  async #png() {
+    const { item } = this.source();
+    const where = item.depth > 1 ? `.slice${item.k + 1}` : '';
+    saveBlob(await pngOf(this.#picture()), `${stem(item.name)}${where}.oneshot.png`);
+  }
+
+  #picture() {
+    const { item, slice, noise } = this.source();
+    const model = slice?.model.name ?? this.facts.model.name ?? 'unknown model';
+    const view = { stack: item.stack, slice, noise, model, file: item.name };
+    return drawPicture(view, this.store.state);
+  }
+
+  /** The label map is computed by the service once more; it is not part of the first answer. */
+  async #labels() {
+    const { item } = this.source();
+    const button = byId('save-labels');
+    const words = button.lastChild;
+    const tell = (text) => {
+      words.textContent = text;
+    };
+    button.disabled = true;
+    this.stop = new AbortController();
+    tell('Sending…');
+    this.say('Asking the service for the label map.');
+    try {
+      const blob = await this.service.labelMap(await this.cases.body(item), {
+        options: item.options,
+        signal: this.stop.signal,
+        onUpload: (share) => tell(share < 1 ? `Sending ${percent(share, 0)}` : 'Computing…'),
+      });
+      saveBlob(blob, `${stem(item.name)}.labels.nii.gz`);
+      this.say('The label map was saved.');
+    } catch (error) {
+      this.say(`${problemTitle(error)}. ${error.detail ?? error.message}`);
+      byId('keep-problem').textContent = `${problemTitle(error)}: ${error.detail}`;
+    } finally {
+      button.disabled = false;
+      tell('Label map (NIfTI)');
+    }
+  }
+
+  #report() {
+    const { item, slice, noise } = this.source();
+    if (slice !== null) {
+      const model = { ...this.facts.model, ...slice.model };
+      const { k } = this.store.state;
+      buildReport({ item, slice, noise, model, k, picture: this.#picture() });
+    }
+  }
+}

@@ -1,0 +1,130 @@
+// The bar below a volume: which slice is shown, how far the answer is, and playing through it.
+
+import { byId, el, fill, icon } from './dom.js';
+import { drawProfile } from './profile.js';
+
+const SPEEDS = [5, 10, 15, 30]; // slices per second
+
+/** onGo(k): the reader chose a slice. */
+export class SliceBar {
+  constructor(onGo) {
+    this.onGo = onGo;
+    this.item = null;
+    this.k = 0;
+    this.playing = null;
+    this.strip = el('canvas', { class: 'strip', 'aria-hidden': 'true' });
+    this.slider = el('input', {
+      type: 'range',
+      id: 'slice',
+      min: 1,
+      step: 1,
+      'aria-label': 'Slice',
+      on: { input: () => this.#go(this.slider.valueAsNumber - 1) },
+    });
+    this.number = el('output', { class: 'slice-number', for: 'slice' });
+    this.button = el(
+      'button',
+      {
+        type: 'button',
+        class: 'icon-button',
+        id: 'cine',
+        'aria-pressed': 'false',
+        'aria-label': 'Play through the slices',
+        title: 'Play through the slices (Space)',
+        on: { click: () => this.toggle() },
+      },
+      icon('play'),
+    );
+    this.speed = el(
+      'select',
+      { 'aria-label': 'Slices per second', on: { change: () => this.#pace() } },
+      SPEEDS.map((n) => el('option', { value: n, selected: n === 10 }, `${n}/s`)),
+    );
+    this.first = el('span', { class: 'end-mark' });
+    this.last = el('span', { class: 'end-mark' });
+    this.root = el(
+      'div',
+      { class: 'slicebar', role: 'group', 'aria-label': 'Slices' },
+      this.button,
+      this.speed,
+      this.first,
+      el('div', { class: 'slice-track' }, this.strip, this.slider),
+      this.last,
+      this.number,
+    );
+  }
+
+  show(item) {
+    this.stop();
+    this.item = item;
+    const depth = item?.depth ?? 1;
+    this.slider.max = depth;
+    const marks = item?.stack?.marks;
+    this.first.textContent = marks?.first ?? '';
+    this.last.textContent = marks?.last ?? '';
+    this.first.title = marks?.first === 'I' ? 'towards the feet' : 'towards the head';
+    this.last.title = marks?.last === 'I' ? 'towards the feet' : 'towards the head';
+    fill(byId('slicebar'), depth > 1 ? this.root : null);
+    this.redraw();
+  }
+
+  set(k) {
+    this.k = k;
+    const depth = this.item?.depth ?? 1;
+    this.slider.value = k + 1;
+    this.slider.setAttribute('aria-valuetext', `${k + 1} of ${depth}`);
+    this.number.textContent = `${k + 1} / ${depth}`;
+  }
+
+  /** After answers came, or the size of the page changed. */
+  redraw() {
+    if (this.item !== null && this.item.depth > 1) {
+      drawProfile(this.strip, this.item, null, { plain: true });
+    }
+  }
+
+  toggle() {
+    if (this.playing === null) {
+      this.#play();
+    } else {
+      this.stop();
+    }
+  }
+
+  stop() {
+    clearInterval(this.playing);
+    this.playing = null;
+    this.#mark();
+  }
+
+  #play() {
+    const every = 1000 / Number(this.speed.value);
+    this.playing = setInterval(() => this.#step(), every);
+    this.#mark();
+  }
+
+  #pace() {
+    if (this.playing !== null) {
+      this.stop();
+      this.#play();
+    }
+  }
+
+  #step() {
+    const depth = this.item?.depth ?? 0;
+    if (depth > 1) {
+      this.onGo((this.k + 1) % depth);
+    }
+  }
+
+  #mark() {
+    const on = this.playing !== null;
+    this.button.setAttribute('aria-pressed', String(on));
+    this.button.replaceChildren(icon(on ? 'pause' : 'play'));
+  }
+
+  #go(k) {
+    this.stop();
+    this.onGo(k);
+  }
+}
