@@ -61,7 +61,7 @@ SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c))
 objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 parallel    = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
-.PHONY: all deps demo test test-programs test-unit test-http test-browser test-overfit test-deploy \
+.PHONY: all deps demo model test test-programs test-unit test-http test-browser test-overfit test-deploy \
         parity bench fuzz fuzz-run soak soak-long asan tsan valgrind format tidy lint readme install clean help FORCE
 
 all: $(BUILD)/oneshot ## build/oneshot, the one program (the default)
@@ -145,7 +145,8 @@ export ONESHOT_FAKE_BIN := $(abspath $(BUILD)/oneshot-fake)
 CORPORA := $(foreach t,$(TARGETS),'$(BUILD)/tests/replay_$t tests/fuzz/corpus/$t')
 TESTS   := $(UNIT) $(HTTP_TESTS) $(CORPORA) \
            $(foreach r,$(RECORDS),'$(BUILD)/tests/parity $r') 'sh tests/demo/examples $(BUILD)' \
-           'sh tests/demo/demo $(BUILD)' 'sh tests/lint/lint $(BUILD)/oneshot'
+           $(if $(EMBEDDED),'sh tests/demo/weights $(BUILD)') 'sh tests/demo/demo $(BUILD)' \
+           'sh tests/lint/lint $(BUILD)/oneshot'
 # TSan does not see libgomp's barriers, so it gets the service with the stand-in model.
 TESTS_tsan := $(HTTP_TESTS) $(BUILD)/tests/test_queue $(BUILD)/tests/test_log
 # Valgrind knows no AVX-512, and runs one thread at a time.
@@ -172,6 +173,9 @@ test-browser: $(BUILD)/oneshot $(BUILD)/oneshot-fake ## the viewer in Chromium (
 	@$(need) $(DEB_BROWSER)
 	@cd tests/browser && { [ -d node_modules/playwright-core ] || npm ci --no-audit --no-fund; }
 	@cd tests/browser && node --test run.mjs
+
+model: $(BUILD)/oneshot ## train the model that comes along anew: DATA=DIR, see model/weights/README.md
+	@sh model/weights/train $(BUILD)/oneshot '$(or $(DATA),$(error DATA=DIR says where the slices are))' $(BUILD)/model
 
 test-overfit: $(BUILD)/oneshot ## eight phantoms trained on until they are known by heart; minutes
 	@sh tests/overfit/overfit $(BUILD)

@@ -119,6 +119,7 @@ static const struct flag table[] = {
     {"max-detections", 0, FLAG_INT, FIELD(max_detections), "16", 1, 128, NULL, "N",
      "the model's default"},
     {"name", 0, FLAG_TEXT, FIELD(name), "oneshot", 0, 0, NULL, "TEXT", "the model's name"},
+    {"model-version", 0, FLAG_TEXT, FIELD(version), "1", 0, 0, NULL, "TEXT", "the model's version"},
     {"trained-on", 0, FLAG_TEXT, FIELD(trained_on), "", 0, 0, NULL, "TEXT",
      "what it was trained on, for those who use it"},
     {"half", 0, FLAG_SWITCH, FIELD(half), NULL, 0, 0, NULL, NULL,
@@ -262,6 +263,7 @@ int train_settings_config(struct model_config *config, const struct train_settin
         {"box_score_thresh", threshold, false},
         {"box_detections_per_img", most, false},
         {"name", s->name, false},
+        {"version", s->version, false},
         {"trained", "true", false},
         {"trained_on", s->trained_on, false},
     };

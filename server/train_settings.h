@@ -26,7 +26,8 @@ struct train_settings {
     const char *val_segmentation, *val_classification;
 
     /* model */
-    const char *backbone, *anchor_sizes, *anchor_ratios, *init, *freeze, *name, *trained_on;
+    const char *backbone, *anchor_sizes, *anchor_ratios, *init, *freeze, *name, *version,
+        *trained_on;
     int batch_norm; /* enum norm_mode */
     int beta, max_detections, scheme_of_init;
     float score_threshold;
