@@ -139,6 +139,8 @@ $(BUILD)/tests/bench: $(call objects,$(wildcard tests/bench/*.c)) $(BUILD)/libap
 $(BUILD)/tests/soak: $(call objects,$(wildcard tests/soak/*.c)) $(BUILD)/libmodel.a
 	$(call link)
 
+# As the program does for itself (model/base/threads.h): tests run beside other programs, too.
+export GOMP_SPINCOUNT   ?= 5000
 export ONESHOT_BIN      := $(abspath $(BUILD)/oneshot)
 export ONESHOT_FAKE_BIN := $(abspath $(BUILD)/oneshot-fake)
 
