@@ -11,11 +11,14 @@
 #include <sys/stat.h>
 
 #include "model/data/image.h"
+#include "model/data/nifti.h"
 #include "model/data/phantom.h"
+#include "server/file.h"
 #include "server/progress.h"
 
 static const char help[] =
     "usage: oneshot phantom --png FILE [--kind KIND] [--seed N] [--size N]\n"
+    "       oneshot phantom --nifti FILE [--volume SLICES] [--kind KIND] [--seed N] [--size N]\n"
     "       oneshot phantom --out DIR [--count N] [--kind KIND|mixed] [--seed N] [--size N]\n"
     "                       [--volume SLICES]\n"
     "\n"
@@ -23,8 +26,9 @@ static const char help[] =
     "For trying things out, tests and benchmarks; no patient is in them.\n"
     "\n"
     "  --png FILE        write one slice in the lung window (1500/-600) and stop\n"
-    "  --labels FILE     with --png: its label map too (0 background, 1 lungs, 2 GGO,\n"
-    "                    3 consolidation)\n"
+    "  --nifti FILE      write a volume in HU (.nii, .nii.gz) of --volume slices (24) and stop\n"
+    "  --labels FILE     with --png or --nifti: its label map too, in the same format\n"
+    "                    (0 background, 1 lungs, 2 GGO, 3 consolidation)\n"
     "  --out DIR         write data sets, made if missing:\n"
     "                      DIR/segmentation/imgs/*.png, masks/*.png, manifest.csv\n"
     "                      DIR/classification/*.png (0_ control, 1_ common pneumonia,\n"
@@ -39,7 +43,7 @@ static const char help[] =
     "  --help            this text\n";
 
 struct options {
-    const char *png, *labels, *out;
+    const char *png, *nifti, *labels, *out;
     int count, slices, size;
     int kind; /* PHANTOM_KINDS: mixed; -1: not given */
     uint64_t seed;
@@ -86,13 +90,19 @@ static bool parse_kind(int *out, const char *text)
 /* Returns -1 to go on, else the exit code. */
 static int parse(struct options *o, int argc, char **argv)
 {
-    enum { PNG = 256, LABELS, OUT, COUNT, KIND, SEED, SIZE, VOLUME, HELP };
+    enum { PNG = 256, NIFTI, LABELS, OUT, COUNT, KIND, SEED, SIZE, VOLUME, HELP };
     static const struct option longs[] = {
-        {"png", required_argument, NULL, PNG},   {"labels", required_argument, NULL, LABELS},
-        {"out", required_argument, NULL, OUT},   {"count", required_argument, NULL, COUNT},
-        {"kind", required_argument, NULL, KIND}, {"seed", required_argument, NULL, SEED},
-        {"size", required_argument, NULL, SIZE}, {"volume", required_argument, NULL, VOLUME},
-        {"help", no_argument, NULL, HELP},       {NULL, 0, NULL, 0},
+        {"png", required_argument, NULL, PNG},
+        {"nifti", required_argument, NULL, NIFTI},
+        {"labels", required_argument, NULL, LABELS},
+        {"out", required_argument, NULL, OUT},
+        {"count", required_argument, NULL, COUNT},
+        {"kind", required_argument, NULL, KIND},
+        {"seed", required_argument, NULL, SEED},
+        {"size", required_argument, NULL, SIZE},
+        {"volume", required_argument, NULL, VOLUME},
+        {"help", no_argument, NULL, HELP},
+        {NULL, 0, NULL, 0},
     };
     int c;
     uint64_t n;
@@ -101,6 +111,9 @@ static int parse(struct options *o, int argc, char **argv)
         switch (c) {
         case PNG:
             o->png = optarg;
+            break;
+        case NIFTI:
+            o->nifti = optarg;
             break;
         case LABELS:
             o->labels = optarg;
@@ -142,12 +155,14 @@ static int parse(struct options *o, int argc, char **argv)
     }
     if (optind < argc)
         return wrong("unexpected argument '%s'", argv[optind]);
-    if ((o->png == NULL) == (o->out == NULL))
-        return wrong("give either --png FILE or --out DIR");
-    if (o->png != NULL && o->kind == PHANTOM_KINDS)
-        return wrong("--kind cannot be mixed for one slice");
-    if (o->png == NULL && o->labels != NULL)
-        return wrong("--labels goes with --png");
+    if ((o->png != NULL) + (o->nifti != NULL) + (o->out != NULL) != 1)
+        return wrong("give one of --png FILE, --nifti FILE and --out DIR");
+    if (o->out == NULL && o->kind == PHANTOM_KINDS)
+        return wrong("--kind cannot be mixed for one patient");
+    if (o->out != NULL && o->labels != NULL)
+        return wrong("--labels goes with --png or --nifti");
+    if (o->slices == 0)
+        o->slices = o->nifti ? 24 : 1;
     return -1;
 }
 
@@ -181,6 +196,42 @@ static int make_picture(const struct options *o, struct error *err)
     TRY(save_slice(o->png, &p, 0, err));
     if (o->labels != NULL)
         TRY(save_labels(o->labels, &p, 0, err));
+done:
+    phantom_free(&p);
+    return rc;
+}
+
+/* ---- one volume ---- */
+
+/* As scanners write it: columns to the patient's left, rows to the back, from apex to base. */
+static int save_nifti(const char *path, const struct phantom *p, enum voxel_type type,
+                      const void *voxels, struct error *err)
+{
+    const int size[3] = {p->width, p->height, p->slices};
+    const double x = (double)p->spacing_mm[0], y = (double)p->spacing_mm[1],
+                 z = (double)p->spacing_mm[2];
+    const double affine[3][4] = {{-x, 0, 0, x * (size[0] - 1) / 2},
+                                 {0, -y, 0, y * (size[1] - 1) / 2},
+                                 {0, 0, -z, z * (size[2] - 1) / 2}};
+    uint8_t *bytes = NULL;
+    size_t length, n = strlen(path);
+    bool gzip = n > 3 && strcmp(path + n - 3, ".gz") == 0;
+    if (nifti_write(&bytes, &length, size, type, affine, voxels, gzip, err) != 0)
+        return -1;
+    int rc = file_write(path, bytes, length, err);
+    free(bytes);
+    return rc;
+}
+
+static int make_volume(const struct options *o, struct error *err)
+{
+    int rc = -1;
+    struct phantom p;
+    enum phantom_kind kind = o->kind < 0 ? PHANTOM_COVID : (enum phantom_kind)o->kind;
+    TRY(phantom_volume(&p, kind, o->seed, o->size, o->size, o->slices, err));
+    TRY(save_nifti(o->nifti, &p, VOXEL_I16, p.hu, err));
+    if (o->labels != NULL)
+        TRY(save_nifti(o->labels, &p, VOXEL_U8, p.labels, err));
 done:
     phantom_free(&p);
     return rc;
@@ -325,12 +376,13 @@ done:
 
 int cmd_phantom(int argc, char **argv)
 {
-    struct options o = {.count = 30, .slices = 1, .size = 512, .kind = -1, .seed = 1};
+    struct options o = {.count = 30, .slices = 0, .size = 512, .kind = -1, .seed = 1};
     struct error err;
     int code = parse(&o, argc, argv);
     if (code >= 0)
         return code;
-    if ((o.png != NULL ? make_picture(&o, &err) : make_sets(&o, &err)) == 0)
+    int rc = o.png ? make_picture(&o, &err) : o.nifti ? make_volume(&o, &err) : make_sets(&o, &err);
+    if (rc == 0)
         return 0;
     fprintf(stderr, "oneshot phantom: %s\n", err.text);
     return 1;
