@@ -64,7 +64,8 @@ struct exchange {
     const char *route; /* template for the log: "/v1/predict"; "unmatched" */
     struct response response;
     struct predict predict;
-    int timeout_ms; /* of a prediction, counted from the headers */
+    int timeout_ms; /* of a prediction, and of each of its slices */
+    int total_ms;   /* of the whole, counted from the headers; 0: the client has set none */
 };
 
 /*

@@ -4,8 +4,6 @@
 
 #include "model/base/vector.h"
 
-enum { LUNG = 1, GGO = 2, CONSOLIDATION = 4 };
-
 /* Sets `bit` wherever the mask (0 or 1) is set. */
 VECTORIZED static void cover_row(uint8_t *restrict cover, const uint8_t *restrict mask, int count,
                                  uint8_t bit)
@@ -35,7 +33,7 @@ VECTORIZED static void count_row(struct row_counts *out, const uint8_t *cover, i
     int lung = 0, ggo = 0, consolidation = 0, affected = 0;
     for (int i = 0; i < count; i++) {
         int c = cover[i];
-        lung += c & LUNG;
+        lung += c & BURDEN_LUNG;
         ggo += c >> 1 & 1;
         consolidation += c >> 2 & 1;
         affected += c & (c >> 1 | c >> 2) & 1;

@@ -10,6 +10,9 @@
 
 #include "model/model.h"
 
+/* Bits of a pixel in `cover`. */
+enum { BURDEN_LUNG = 1, BURDEN_GGO = 2, BURDEN_CONSOLIDATION = 4 };
+
 struct burden {
     int64_t lung_px, ggo_px, consolidation_px;
     int64_t affected_px; /* lung pixels under a lesion of either kind */

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "api/problem.h"
+#include "api/scan.h"
 #include "api/slice.h"
 #include "api/state.h"
 
@@ -33,11 +34,51 @@ int results_add_slice(struct results *results, struct slice *slice, struct slice
 int results_add_problem(struct results *results, const char *file, const struct problem *problem,
                         struct error *err);
 
+/* The same for slices of a volume, which become one document when the scan has ended. */
+int results_add_scan_slice(struct results *results, struct scan *scan, struct slice *slice,
+                           struct slice_worker *worker, const struct slice_options *options,
+                           struct error *err);
+int results_add_scan_problem(struct results *results, const struct scan *scan,
+                             const struct problem *problem, struct error *err);
+int results_end_scan(struct results *results, const struct scan *scan, struct error *err);
+void results_drop_scan(struct results *results); /* forgets the slices of one that failed */
+
 /*
  * The document: the slice itself where `single`, else {"results": [...]}.
  */
 int results_write(char **text, size_t *length, const struct results *results, bool single,
                   struct error *err);
+
+/* ---- events: the same, said one after another ---- */
+
+/* Of which file an event is, and how far all of them are. */
+struct event {
+    const char *request_id;
+    int file, files;  /* index of it, how many; named where there are several */
+    const char *name; /* of the file, as given */
+    int done, total;  /* slices */
+    double eta_ms;    /* negative: not known */
+};
+
+int event_accepted(char **text, size_t *length, const struct event *event, int position,
+                   struct error *err);
+int event_volume(char **text, size_t *length, const struct event *event, const struct scan *scan,
+                 struct error *err);
+
+/* A slice; scan is NULL for a picture. Pastes the masks and fills slice->timing.encode. */
+int event_slice(char **text, size_t *length, const struct event *event, const struct scan *scan,
+                struct slice *slice, struct slice_worker *worker,
+                const struct slice_options *options, struct error *err);
+
+/* In a slice's place: of a volume where scan is there, else of a whole file. */
+int event_slice_problem(char **text, size_t *length, const struct event *event,
+                        const struct scan *scan, const struct problem *problem, struct error *err);
+int event_summary(char **text, size_t *length, const struct event *event, const struct scan *scan,
+                  struct error *err);
+int event_done(char **text, size_t *length, const struct event *event, int failed,
+               const struct slice_timing *timing, struct error *err);
+int event_error(char **text, size_t *length, const struct event *event,
+                const struct problem *problem, struct error *err);
 
 int json_problem(char **text, size_t *length, const struct problem *problem, const char *request_id,
                  struct error *err);

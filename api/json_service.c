@@ -23,11 +23,12 @@ static json_t *model_full(const struct model_info *m)
 
 static json_t *limits_json(const struct api_limits *l)
 {
-    return json_pack("{s:I,s:I,s:I,s:i,s:i,s:i,s:i,s:i}", "max_body_bytes", (json_int_t)l->max_body,
-                     "max_buffered_bytes", (json_int_t)l->max_buffered, "max_pixels",
-                     (json_int_t)l->max_pixels, "max_files", l->max_files, "max_detections",
-                     MODEL_MAX_DETECTIONS, "queue_capacity", l->queue_capacity, "timeout_ms",
-                     l->timeout_ms, "max_connections", l->max_connections);
+    return json_pack("{s:I,s:I,s:I,s:i,s:i,s:i,s:i,s:i,s:i,s:i}", "max_body_bytes",
+                     (json_int_t)l->max_body, "max_buffered_bytes", (json_int_t)l->max_buffered,
+                     "max_pixels", (json_int_t)l->max_pixels, "max_files", l->max_files,
+                     "max_slices", l->max_slices, "max_inflate_ratio", l->max_ratio,
+                     "max_detections", MODEL_MAX_DETECTIONS, "queue_capacity", l->queue_capacity,
+                     "timeout_ms", l->timeout_ms, "max_connections", l->max_connections);
 }
 
 static json_t *build_json(void)
@@ -46,11 +47,13 @@ int json_info(char **text, size_t *length, const struct api_limits *limits,
     const struct model_info *m = state->model;
     struct slice_options options;
     options_default(&options);
-    json_t *root = json_pack(
-        "{s:s,s:o,s:{s:s,s:o,s:i,s:b},s:o,s:o}", "schema_version", SCHEMA_VERSION, "model",
-        model_full(m), "defaults", "masks", mask_format_name(options.masks), "score_threshold",
-        significant(m->default_score_threshold), "max_detections", m->default_max_detections,
-        "explain", options.explain, "limits", limits_json(limits), "build", build_json());
+    json_t *root = json_pack("{s:s,s:o,s:{s:s,s:o,s:i,s:b,s:s,s:i,s:i},s:o,s:o}", "schema_version",
+                             SCHEMA_VERSION, "model", model_full(m), "defaults", "masks",
+                             mask_format_name(options.masks), "score_threshold",
+                             significant(m->default_score_threshold), "max_detections",
+                             m->default_max_detections, "explain", options.explain, "intensity",
+                             intensity_name(options.intensity), "window", SLICE_WINDOW, "level",
+                             SLICE_LEVEL, "limits", limits_json(limits), "build", build_json());
     json_t *rest =
         json_pack("{s:{s:s,s:i,s:i},s:s}", "compute", "isa", m->isa, "workers", limits->workers,
                   "threads_per_worker", m->threads, "disclaimer", DISCLAIMER);

@@ -1,6 +1,5 @@
 #include "api/media.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +16,11 @@ static const struct magic {
     {MEDIA_NIFTI, 344, 4, "ni1"},
     {MEDIA_NIFTI, 4, 4, "n+2"},
     {MEDIA_NIFTI, 4, 4, "ni2"},
+    /* Headers whose magic is damaged: their size comes first, in either byte order. */
+    {MEDIA_NIFTI, 0, 4, "\x5c\x01\0\0"},
+    {MEDIA_NIFTI, 0, 4, "\0\0\x01\x5c"},
+    {MEDIA_NIFTI, 0, 4, "\x1c\x02\0\0"},
+    {MEDIA_NIFTI, 0, 4, "\0\0\x02\x1c"},
     {MEDIA_GZIP, 0, 2, "\x1f\x8b"},
     {MEDIA_DICOM, 128, 4, "DICM"},
     {MEDIA_JPEG, 0, 3, "\xff\xd8\xff"},
@@ -34,12 +38,10 @@ static const struct {
     const char *name;
     const char *advice;
 } words[] = {
-    [MEDIA_UNKNOWN] = {"of no kind this service knows", "Send a PNG"},
+    [MEDIA_UNKNOWN] = {"of no kind this service knows", "Send a PNG or a NIfTI volume"},
     [MEDIA_PNG] = {"a PNG", ""},
-    [MEDIA_NIFTI] = {"a NIfTI volume",
-                     "This version takes single slices only: send an axial slice as PNG"},
-    [MEDIA_GZIP] = {"gzip data, perhaps a NIfTI volume",
-                    "This version takes single slices only: send an axial slice as PNG"},
+    [MEDIA_NIFTI] = {"a NIfTI volume", ""},
+    [MEDIA_GZIP] = {"gzip data", ""},
     [MEDIA_DICOM] = {"a DICOM file", "Convert it to a lung-windowed PNG first"},
     [MEDIA_JPEG] = {"a JPEG", "Send the slice as PNG, made without going through JPEG"},
     [MEDIA_GIF] = {"a GIF", "Send the slice as PNG"},
@@ -80,6 +82,11 @@ static const struct {
     {"application/x-www-form-urlencoded", CLAIM_NOTHING}, /* curl --data-binary, unasked */
     {"image/png", CLAIM_PNG},
     {"image/x-png", CLAIM_PNG},
+    {"application/x-nifti", CLAIM_NIFTI},
+    {"application/nifti", CLAIM_NIFTI},
+    {"image/nii", CLAIM_NIFTI},
+    {"application/gzip", CLAIM_GZIP},
+    {"application/x-gzip", CLAIM_GZIP},
     {"multipart/form-data", CLAIM_MULTIPART},
 };
 
@@ -96,26 +103,49 @@ enum claim media_claim(const char *content_type)
     return CLAIM_OTHER;
 }
 
-int media_require_png(const uint8_t *bytes, size_t length, const char *content_type,
-                      struct problem *problem)
+bool media_is_volume(enum media media)
+{
+    return media == MEDIA_NIFTI || media == MEDIA_GZIP;
+}
+
+/* Whether a claim may stand over bytes of a kind. */
+static bool agrees(enum claim claim, enum media media)
+{
+    switch (claim) {
+    case CLAIM_NOTHING:
+        return true;
+    case CLAIM_PNG:
+        return media == MEDIA_PNG;
+    case CLAIM_NIFTI:
+        return media == MEDIA_NIFTI || media == MEDIA_GZIP;
+    case CLAIM_GZIP:
+        return media == MEDIA_GZIP;
+    default:
+        return false;
+    }
+}
+
+int media_require(enum media *out, const uint8_t *bytes, size_t length, const char *content_type,
+                  struct problem *problem)
 {
     if (length == 0)
         return problem_set(problem, PROBLEM_EMPTY_BODY,
-                           "There are no bytes. Send the slice itself, for example with "
+                           "There are no bytes. Send the slice or volume itself, for example with "
                            "curl --data-binary @slice.png.");
-    enum media media = media_sniff(bytes, length);
-    enum claim claim = media_claim(content_type);
-    if (media == MEDIA_PNG && (claim == CLAIM_NOTHING || claim == CLAIM_PNG))
+    enum media media = *out = media_sniff(bytes, length);
+    bool taken = media == MEDIA_PNG || media_is_volume(media);
+    if (taken && agrees(media_claim(content_type), media))
         return 0;
-    if (media == MEDIA_PNG)
+    if (taken)
         return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA,
-                           "Content-Type says \"%.100s\", but the bytes are a PNG. Say image/png, "
+                           "Content-Type says \"%.100s\", but the bytes are %s. Say what they are, "
                            "or nothing.",
-                           content_type);
-    return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA, "%s %s. %s.",
-                       claim == CLAIM_PNG ? "Content-Type says image/png, but the bytes are"
-                                          : "The bytes are",
-                       words[media].name, words[media].advice);
+                           content_type, words[media].name);
+    bool claimed = media_claim(content_type) != CLAIM_NOTHING;
+    return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA, "%s%.100s%s %s. %s.",
+                       claimed ? "Content-Type says " : "", claimed ? content_type : "",
+                       claimed ? ", but the bytes are" : "The bytes are", words[media].name,
+                       words[media].advice);
 }
 
 /* One member of an Accept header. */
@@ -182,20 +212,42 @@ static double quality_of(const char *accept, const char *type)
     return quality;
 }
 
+static const char *const answers[ANSWERS] = {
+    [ANSWER_JSON] = "application/json",     [ANSWER_NDJSON] = "application/x-ndjson",
+    [ANSWER_SSE] = "text/event-stream",     [ANSWER_PNG] = "image/png",
+    [ANSWER_NIFTI] = "application/x-nifti", [ANSWER_GZIP] = "application/gzip",
+};
+
+const char *answer_type(enum answer answer)
+{
+    return (unsigned)answer < ANSWERS ? answers[answer] : answers[ANSWER_JSON];
+}
+
+bool answer_streams(enum answer answer)
+{
+    return answer == ANSWER_NDJSON || answer == ANSWER_SSE;
+}
+
 int media_negotiate(enum answer *out, const char *accept, struct problem *problem)
 {
+    double best = 0;
     *out = ANSWER_JSON;
     if (!accept || accept[strspn(accept, " \t,")] == 0)
         return 0;
-    double json = quality_of(accept, "application/json");
-    double png = quality_of(accept, "image/png");
-    if (json <= 0 && png <= 0)
-        return problem_set(problem, PROBLEM_NOT_ACCEPTABLE,
-                           "Accept asks for \"%.100s\"; there is application/json and image/png.",
-                           accept);
-    if (png > json)
-        *out = ANSWER_PNG;
-    return 0;
+    for (int i = 0; i < ANSWERS; i++) {
+        double quality = quality_of(accept, answers[i]);
+        if (quality > best) {
+            best = quality;
+            *out = (enum answer)i;
+        }
+    }
+    if (best > 0)
+        return 0;
+    return problem_set(problem, PROBLEM_NOT_ACCEPTABLE,
+                       "Accept asks for \"%.100s\"; there is application/json, "
+                       "application/x-ndjson, text/event-stream, image/png, and for volumes "
+                       "application/x-nifti or application/gzip.",
+                       accept);
 }
 
 static bool boundary_character(char c)

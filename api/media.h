@@ -5,6 +5,7 @@
 #ifndef ONESHOT_API_MEDIA_H
 #define ONESHOT_API_MEDIA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,23 +33,44 @@ enum media media_sniff(const uint8_t *bytes, size_t length);
 enum claim {
     CLAIM_NOTHING, /* absent, application/octet-stream, or what curl sends unasked */
     CLAIM_PNG,
+    CLAIM_NIFTI, /* plain or gzip */
+    CLAIM_GZIP,
     CLAIM_MULTIPART,
     CLAIM_OTHER, /* something the service does not take */
 };
 
 enum claim media_claim(const char *content_type); /* NULL: absent */
 
-/* 0 where the bytes are a PNG; else PROBLEM_UNSUPPORTED_MEDIA or _EMPTY_BODY, saying what they are.
+/*
+ * What the bytes are, where they are something the service takes: a PNG or a volume; else
+ * PROBLEM_UNSUPPORTED_MEDIA or _EMPTY_BODY, saying what they are. A Content-Type that contradicts
+ * them is refused, too.
  */
-int media_require_png(const uint8_t *bytes, size_t length, const char *content_type,
-                      struct problem *problem);
+int media_require(enum media *out, const uint8_t *bytes, size_t length, const char *content_type,
+                  struct problem *problem);
 
-/* Kinds of answers. */
-enum answer { ANSWER_JSON, ANSWER_PNG };
+/* True for files that hold a volume. */
+bool media_is_volume(enum media media);
+
+/* Kinds of answers; where an Accept header likes several equally, the first of them. */
+enum answer {
+    ANSWER_JSON,
+    ANSWER_PNG,    /* the slice with its findings */
+    ANSWER_NDJSON, /* events, one line each */
+    ANSWER_SSE,    /* the same as server-sent events */
+    ANSWER_NIFTI,  /* the label map, gzip */
+    ANSWER_GZIP,   /* the same under its other name */
+    ANSWERS
+};
+
+const char *answer_type(enum answer answer); /* "application/json" */
+
+/* Whether an answer is sent slice by slice. */
+bool answer_streams(enum answer answer);
 
 /*
- * The answer an Accept header prefers (RFC 9110, 12.5.1; NULL: absent, JSON). Equal quality: JSON.
- * PROBLEM_NOT_ACCEPTABLE where it allows neither.
+ * The answer an Accept header prefers (RFC 9110, 12.5.1; NULL: absent, JSON).
+ * PROBLEM_NOT_ACCEPTABLE where it allows none.
  */
 int media_negotiate(enum answer *out, const char *accept, struct problem *problem);
 

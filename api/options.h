@@ -17,12 +17,35 @@ enum mask_format {
     MASKS_NONE,
 };
 
+/* What an input's numbers are. */
+enum intensity {
+    INTENSITY_AUTO,     /* grey of pictures and of 8-bit volumes, else HU */
+    INTENSITY_HU,       /* Hounsfield units, to be seen through the window */
+    INTENSITY_WINDOWED, /* grey that was made with the window */
+};
+
+/* Slices first, first + step, ... before last; ends count from the end where negative. */
+struct slice_range {
+    bool given, has_first, has_last;
+    int first, last, step;
+};
+
 struct slice_options {
     enum mask_format masks;
     float score_threshold; /* negative: the model's default */
     int max_detections;    /* 0: the model's default */
     bool explain;
+    enum intensity intensity;
+    float window, level; /* HU; 0 and NAN: not said */
+    struct slice_range slices;
 };
+
+/*
+ * Which slices of `count` are wanted: *first, and *chosen of them, `step` apart (a default of all).
+ * PROBLEM_BAD_OPTION where there is none.
+ */
+int options_choose(int *first, int *chosen, int *step, const struct slice_options *options,
+                   int count, struct problem *problem);
 
 void options_default(struct slice_options *options);
 
@@ -37,7 +60,8 @@ int options_from_query(struct slice_options *options, const char *query, struct 
 int options_from_json(struct slice_options *options, const char *text, size_t length,
                       struct problem *problem);
 
-/* "rle" … of a format. */
+/* "rle" … of a format, "auto" … of an intensity. */
 const char *mask_format_name(enum mask_format format);
+const char *intensity_name(enum intensity intensity);
 
 #endif

@@ -282,7 +282,6 @@ int overlay_png(uint8_t **out, size_t *length, struct slice *slice, struct slice
                 const struct slice_options *options, struct error *err)
 {
     const struct prediction *p = slice->prediction;
-    struct burden burden;
     int rc = 0;
     struct drawing *d = calloc(1, sizeof *d);
     if (!d)
@@ -297,7 +296,7 @@ int overlay_png(uint8_t **out, size_t *length, struct slice *slice, struct slice
     d->text = p->width * d->scale >= 600 ? 2 : 1;
     TRY(canvas_init(&d->canvas, p->width * d->scale, d->bottom + strip_height(d), err));
     draw_slice(d);
-    slice_masks(slice, worker, &burden, draw_mask, d);
+    slice_masks(slice, worker, draw_mask, d);
     draw_findings(d);
     draw_strip(d);
     rc = image_write_png(out, length, d->canvas.pixels, d->canvas.width, d->canvas.height, 3, err);

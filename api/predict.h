@@ -1,6 +1,9 @@
 /*
  * A prediction request from its body to its response, one slice per step, so that a queue may let
  * others go between two slices. Prepared on any thread, stepped on the worker's.
+ *
+ * An answer is either a response, filled at the end, or (answer_streams) a row of events: each step
+ * leaves some in predict->events, framed, for the caller to pass on and clear.
  */
 #ifndef ONESHOT_API_PREDICT_H
 #define ONESHOT_API_PREDICT_H
@@ -12,7 +15,9 @@
 #include "api/message.h"
 #include "api/multipart.h"
 #include "api/options.h"
+#include "api/scan.h"
 #include "api/slice.h"
+#include "model/base/buffer.h"
 
 struct predict {
     char request_id[REQUEST_ID_SIZE];
@@ -22,6 +27,7 @@ struct predict {
     char content_type[128]; /* of a raw body; "" when not said */
     bool infer;             /* an Open Inference Protocol request, see api/infer.h */
     int max_files;
+    struct scan_limits scan_limits;
     double queue_ms; /* set by who took it from the queue */
 
     const uint8_t *body; /* borrowed until the end */
@@ -31,9 +37,27 @@ struct predict {
     int files, next;
     bool opened;
     struct results *results; /* owned */
+    struct scan *scan;       /* of the file whose turn it is; owned */
+    struct buffer events;    /* owned */
+    int extra;               /* slices known beyond one per file */
+    double started_ms;       /* clock_ms() of the first step */
     struct slice_timing spent;
     int slices_done, slices_failed;
+    const char *code; /* of the problem that ended a stream; static, NULL: none did */
 };
+
+/* Status and headers of a stream. */
+void predict_stream_headers(struct response *response, enum answer answer);
+
+/* The first event: how many wait in front. For the caller to call before the first step. */
+int predict_accepted(struct predict *predict, int position, struct error *err);
+
+/* An event that says why there will be no more. Any thread that has the predict, or none does. */
+int predict_error_event(struct buffer *out, enum answer answer, const char *request_id,
+                        const struct problem *problem, struct error *err);
+
+/* What keeps a silent stream open. */
+const char *predict_ping(enum answer answer);
 
 /* Frees what the steps made; a zeroed or finished predict is fine. */
 void predict_free(struct predict *predict);

@@ -297,8 +297,9 @@ static int check_type(struct predict *predict, const struct request *request,
     enum claim claim = media_claim(type);
     if (claim == CLAIM_OTHER)
         return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA,
-                           "Content-Type \"%.100s\" is not taken. This version takes image/png "
-                           "(or no type) and multipart/form-data.",
+                           "Content-Type \"%.100s\" is not taken. There are image/png, "
+                           "application/x-nifti, application/gzip (or no type at all) and "
+                           "multipart/form-data.",
                            type);
     if (claim == CLAIM_MULTIPART && media_boundary(predict->boundary, type) != 0)
         return problem_set(problem, PROBLEM_BAD_MULTIPART,
@@ -323,11 +324,13 @@ static int check_size(const struct api_limits *limits, const struct request_body
     return 0;
 }
 
-/* X-Request-Timeout-Ms may shorten the service's own limit. */
-static int read_timeout(int *out, const struct request *request, int limit, struct problem *problem)
+/* X-Request-Timeout-Ms is for the whole request, the service's own limit for each slice. */
+static int read_timeout(struct exchange *exchange, const struct request *request, int limit,
+                        struct problem *problem)
 {
     const char *text = request_header(request, "X-Request-Timeout-Ms");
-    *out = limit;
+    exchange->timeout_ms = limit;
+    exchange->total_ms = 0;
     if (!text)
         return 0;
     size_t digits = strspn(text, "0123456789");
@@ -337,7 +340,9 @@ static int read_timeout(int *out, const struct request *request, int limit, stru
                            "X-Request-Timeout-Ms takes a whole number from 1 to 99999999, not "
                            "\"%.40s\".",
                            text);
-    *out = value < limit ? (int)value : limit;
+    exchange->total_ms = (int)value;
+    if (value < limit)
+        exchange->timeout_ms = (int)value;
     return 0;
 }
 
@@ -350,13 +355,19 @@ static enum api_next answer_predict(struct call *call)
     struct problem problem;
     options_default(&predict->options);
     predict->max_files = limits->max_files;
+    predict->scan_limits = (struct scan_limits){
+        .max_slices = limits->max_slices,
+        .max_ratio = limits->max_ratio,
+        .max_held = limits->max_buffered,
+        .retry_after = call->state->retry_after,
+    };
     strncat(predict->request_id, request->id, sizeof predict->request_id - 1);
     /* First what the client can mend, then what only time can. */
     if (media_negotiate(&predict->answer, request_header(request, "Accept"), &problem) != 0 ||
         check_type(predict, request, &problem) != 0 ||
         check_size(limits, call->body, &problem) != 0 ||
         options_from_query(&predict->options, target_query(request->target), &problem) != 0 ||
-        read_timeout(&exchange->timeout_ms, request, limits->timeout_ms, &problem) != 0 ||
+        read_timeout(exchange, request, limits->timeout_ms, &problem) != 0 ||
         check_ready(&problem, call->state) != 0)
         return fail(call, &problem);
     if (call->state->queued >= limits->queue_capacity) {
@@ -464,7 +475,7 @@ static enum api_next answer_v2_infer(struct call *call)
     options_default(&predict->options);
     strncat(predict->request_id, request->id, sizeof predict->request_id - 1);
     if (check_infer_type(request, &problem) != 0 || check_size(limits, call->body, &problem) != 0 ||
-        read_timeout(&exchange->timeout_ms, request, limits->timeout_ms, &problem) != 0 ||
+        read_timeout(exchange, request, limits->timeout_ms, &problem) != 0 ||
         check_model(call, &problem) != 0 || check_ready(&problem, call->state) != 0)
         return fail(call, &problem);
     if (call->state->queued >= limits->queue_capacity) {
@@ -535,7 +546,8 @@ static enum api_next give_options(struct call *call, const struct route *route)
     response_header(&call->exchange->response, "Allow", "%s", route->allow);
     if (route->methods & POST)
         response_header(&call->exchange->response, "Accept-Post",
-                        route->methods & PUT ? "image/png, multipart/form-data"
+                        route->methods & PUT ? "image/png, application/x-nifti, application/gzip, "
+                                               "multipart/form-data"
                                              : "application/json");
     return API_ANSWERED;
 }

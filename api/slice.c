@@ -1,5 +1,6 @@
 #include "api/slice.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,7 @@
 #include <time.h>
 
 #include "api/media.h"
+#include "model/base/vector.h"
 
 double clock_ms(void)
 {
@@ -73,9 +75,10 @@ static void warn_about_input(struct slice *slice)
     if (!slice->model->trained)
         slice_warn(slice, "untrained_model",
                    "The model's weights are seeded, not trained: every number here is noise.");
-    slice_warn(slice, "window_assumed",
-               "The grey scale is taken to be a lung window already: width %d, level %d HU.",
-               SLICE_WINDOW, SLICE_LEVEL);
+    if (slice->intensity.assumed)
+        slice_warn(slice, "window_assumed",
+                   "The grey scale is taken to be a lung window already: width %g, level %g HU.",
+                   (double)slice->intensity.window, (double)slice->intensity.level);
     if (image->colour)
         slice_warn(slice, "colour_input",
                    "The picture is coloured; its luma was used. Marks drawn in colour are seen as "
@@ -99,29 +102,69 @@ static void warn_about_prediction(struct slice *slice)
                    p->unique_regions, p->regions_count);
 }
 
-int slice_run(struct slice *out, struct slice_worker *worker, const struct slice_source *source,
-              const struct slice_options *options, struct problem *problem)
+/* ---- grey ---- */
+
+int slice_intensity_settle(struct slice_intensity *out, const struct slice_options *options,
+                           const struct volume *volume, int bit_depth, bool colour,
+                           struct problem *problem)
 {
-    struct error err;
-    double start = clock_ms();
+    bool grey = volume ? volume->type == VOXEL_U8 : true;
+    bool told = options->window > 0 || !isnan(options->level);
+    out->mode = options->intensity != INTENSITY_AUTO ? options->intensity
+                : grey                               ? INTENSITY_WINDOWED
+                                                     : INTENSITY_HU;
+    out->window = options->window > 0 ? options->window : SLICE_WINDOW;
+    out->level = isnan(options->level) ? SLICE_LEVEL : options->level;
+    out->assumed = out->mode == INTENSITY_WINDOWED && options->intensity == INTENSITY_AUTO && !told;
+    if (out->mode == INTENSITY_HU && !volume && (bit_depth != 16 || colour))
+        return problem_set(
+            problem, PROBLEM_BAD_OPTION,
+            "Option intensity=hu needs a grey picture of 16 bits, whose values are HU "
+            "+ %d; this one has %s.",
+            SLICE_PNG_OFFSET, colour ? "colours" : "8 bits");
+    return 0;
+}
+
+/* HU to [0,1] through the window. */
+VECTORIZED static void apply_window(float *pixels, size_t count, float scale, float offset)
+{
+    for (size_t i = 0; i < count; i++) {
+        float v = pixels[i] * scale + offset;
+        v = v > 0 ? v : 0;
+        pixels[i] = v < 1 ? v : 1;
+    }
+}
+
+/* The window over values that are HU after `* scale + offset`. */
+static void apply_intensity(struct image *image, const struct slice_intensity *how, float scale,
+                            float offset)
+{
+    float low = how->level - how->window / 2;
+    apply_window(image->pixels, (size_t)image->width * (size_t)image->height, scale / how->window,
+                 (offset - low) / how->window);
+}
+
+/* ---- a slice ---- */
+
+static void begin(struct slice *out, const struct slice_worker *worker)
+{
     memset(out, 0, sizeof *out);
-    out->kind = "png";
     out->model = worker->model;
     out->prediction = worker->prediction;
-    out->bytes = source->length;
-    snprintf(out->file, sizeof out->file, "%s", source->file);
+}
 
-    if (media_require_png(source->bytes, source->length, source->content_type, problem) != 0)
-        return -1;
-    sha256_hex(out->sha256, source->bytes, source->length);
-    if (image_read_png(&out->image, source->bytes, source->length, worker->max_pixels, &err) != 0) {
-        problem_from_error(problem, &err);
-        if (err.code == ERR_TOO_LARGE)
-            problem_set(problem, PROBLEM_PAYLOAD_TOO_LARGE,
-                        "%.500s. The service takes up to %zu pixels (--max-pixels).", err.text,
-                        worker->max_pixels);
-        return -1;
-    }
+static int too_large(struct problem *problem, const struct error *err,
+                     const struct slice_worker *worker)
+{
+    return problem_set(problem, PROBLEM_PAYLOAD_TOO_LARGE,
+                       "%.500s. The service takes up to %zu pixels (--max-pixels).", err->text,
+                       worker->max_pixels);
+}
+
+static int predict_image(struct slice *out, struct slice_worker *worker,
+                         const struct slice_options *options, double start, struct problem *problem)
+{
+    struct error err;
     double decoded = clock_ms();
     struct predict_options wanted = {options->score_threshold, options->max_detections};
     size_t pixels = (size_t)out->image.width * (size_t)out->image.height;
@@ -130,7 +173,83 @@ int slice_run(struct slice *out, struct slice_worker *worker, const struct slice
         return problem_from_error(problem, &err);
     out->timing.decode = decoded - start;
     out->timing.infer = clock_ms() - decoded;
+    return 0;
+}
+
+int slice_run(struct slice *out, struct slice_worker *worker, const struct slice_source *source,
+              const struct slice_options *options, struct problem *problem)
+{
+    struct error err;
+    enum media media;
+    double start = clock_ms();
+    begin(out, worker);
+    out->kind = "png";
+    out->bytes = source->length;
+    snprintf(out->file, sizeof out->file, "%s", source->file);
+    if (media_require(&media, source->bytes, source->length, source->content_type, problem) != 0)
+        return -1;
+    if (media != MEDIA_PNG)
+        return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA, "A volume is no slice.");
+    sha256_hex(out->sha256, source->bytes, source->length);
+    if (image_read_png(&out->image, source->bytes, source->length, worker->max_pixels, &err) != 0) {
+        problem_from_error(problem, &err);
+        return err.code == ERR_TOO_LARGE ? too_large(problem, &err, worker) : -1;
+    }
+    if (slice_intensity_settle(&out->intensity, options, NULL, out->image.bit_depth,
+                               out->image.colour, problem) != 0)
+        return -1;
+    if (out->intensity.mode == INTENSITY_HU)
+        apply_intensity(&out->image, &out->intensity, 65535, -SLICE_PNG_OFFSET);
+    if (predict_image(out, worker, options, start, problem) != 0)
+        return -1;
     warn_about_input(out);
+    warn_about_prediction(out);
+    return 0;
+}
+
+static void warn_about_voxels(struct slice *slice, const struct voxel_range *range)
+{
+    if (range->not_finite > 0)
+        slice_warn(slice, "nan_voxels", "%lld voxels are not numbers; they were taken for air.",
+                   (long long)range->not_finite);
+    if (slice->intensity.mode == INTENSITY_HU && slice_is_offset(range))
+        slice_warn(slice, "hu_offset_suspected",
+                   "Values run from %g to %g: they look like HU + 1024, with the offset lost.",
+                   (double)range->minimum, (double)range->maximum);
+}
+
+bool slice_is_offset(const struct voxel_range *range)
+{
+    return range->finite > 0 && range->minimum >= 0 && range->maximum > SLICE_BEYOND_HU;
+}
+
+int slice_run_volume(struct slice *out, struct voxel_range *range, struct slice_worker *worker,
+                     struct volume *volume, int index, const struct slice_options *options,
+                     struct problem *problem)
+{
+    struct error err;
+    double start = clock_ms();
+    begin(out, worker);
+    out->kind = volume->kind;
+    out->volume = volume;
+    out->index = index;
+    if (slice_intensity_settle(&out->intensity, options, volume, voxel_bits(volume->type), false,
+                               problem) != 0)
+        return -1;
+    if (image_alloc(&out->image, volume_columns(volume), volume_rows(volume), &err) != 0 ||
+        volume_read(out->image.pixels, range, volume, index, &err) != 0)
+        return problem_from_error(problem, &err);
+    out->image.bit_depth = voxel_bits(volume->type);
+    if (out->intensity.mode == INTENSITY_HU) {
+        apply_intensity(&out->image, &out->intensity, 1, 0);
+    } else { /* grey of an unknown scale: from the darkest to the brightest */
+        float span = range->maximum - range->minimum;
+        apply_window(out->image.pixels, (size_t)out->image.width * (size_t)out->image.height,
+                     span > 0 ? 1 / span : 0, span > 0 ? -range->minimum / span : 0);
+    }
+    if (predict_image(out, worker, options, start, problem) != 0)
+        return -1;
+    warn_about_voxels(out, range);
     warn_about_prediction(out);
     return 0;
 }
@@ -154,8 +273,8 @@ static void enclose(struct mask_window *all, const struct mask_window *window)
     all->y1 = window->y1 > all->y1 ? window->y1 : all->y1;
 }
 
-int slice_masks(struct slice *slice, struct slice_worker *worker, struct burden *burden,
-                slice_visitor *visit, void *context)
+int slice_masks(struct slice *slice, struct slice_worker *worker, slice_visitor *visit,
+                void *context)
 {
     const struct prediction *p = slice->prediction;
     struct mask_window all = {0};
@@ -170,8 +289,8 @@ int slice_masks(struct slice *slice, struct slice_worker *worker, struct burden 
         if (rc != 0)
             return rc;
     }
-    burden_count(burden, worker->cover, p->width, &all);
-    if (!burden->lung_found)
+    burden_count(&slice->burden, worker->cover, p->width, &all);
+    if (!slice->burden.lung_found && !slice->volume)
         slice_warn(slice, "not_chest_like",
                    "No lung was found. This may not be an axial chest slice in a lung window.");
     return 0;

@@ -22,6 +22,8 @@ enum {
     SLICE_LOW_RESOLUTION = 224, /* a longer side below this is warned about */
     SLICE_WINDOW = 1500,        /* HU a PNG's grey scale is taken to span */
     SLICE_LEVEL = -600,         /* HU at its middle */
+    SLICE_PNG_OFFSET = 32768,   /* what a 16-bit PNG's values are above HU, where they are HU */
+    SLICE_BEYOND_HU = 1000,     /* bone; values from 0 to beyond it have lost their offset */
 };
 
 struct slice;
@@ -65,8 +67,19 @@ struct slice_timing {
     double queue, decode, infer, encode;
 };
 
+/* How numbers became grey. */
+struct slice_intensity {
+    enum intensity mode; /* HU or WINDOWED: settled */
+    float window, level; /* HU */
+    bool assumed;        /* nobody said so, and the file does not tell */
+};
+
 struct slice {
-    const char *kind; /* of the file: "png" */
+    const char *kind;            /* of the file: "png", "nifti-1", ... */
+    const struct volume *volume; /* it belongs to, borrowed; NULL for a picture */
+    int index;                   /* in its volume */
+    struct slice_intensity intensity;
+    struct burden burden; /* once the masks have been pasted */
     const struct model_info *model;
     const struct prediction *prediction; /* of the worker: valid until its next slice */
     struct image image;                  /* owned */
@@ -78,10 +91,26 @@ struct slice {
     struct slice_timing timing;
 };
 
-/* Decodes and predicts. `out` is to be freed in every case. */
+/* Decodes a picture and predicts. `out` is to be freed in every case. */
 int slice_run(struct slice *out, struct slice_worker *worker, const struct slice_source *source,
               const struct slice_options *options, struct problem *problem);
 void slice_free(struct slice *slice);
+
+/*
+ * Reads slice `index` of a volume and predicts; `range` says what its voxels were. `out` is to be
+ * freed in every case.
+ */
+int slice_run_volume(struct slice *out, struct voxel_range *range, struct slice_worker *worker,
+                     struct volume *volume, int index, const struct slice_options *options,
+                     struct problem *problem);
+
+/* Whether values look like HU whose offset got lost: nothing below 0, something above bone. */
+bool slice_is_offset(const struct voxel_range *range);
+
+/* What the options make of a kind of input. PROBLEM_BAD_OPTION where they do not fit it. */
+int slice_intensity_settle(struct slice_intensity *out, const struct slice_options *options,
+                           const struct volume *volume, int bit_depth, bool colour,
+                           struct problem *problem);
 
 /* Tells the observer what became of a slice; once, when its answer has been written. */
 void slice_report(const struct slice_worker *worker, const struct slice *slice,
@@ -92,13 +121,14 @@ void slice_warn(struct slice *slice, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /*
- * Pastes every detection's mask, one after another, and counts the burden. `visit` (may be NULL)
+ * Pastes every detection's mask, one after another, and counts slice->burden; worker->cover then
+ * has a bit per class and pixel (see burden.h). `visit` (may be NULL)
  * sees worker->plane with the mask inside *window; what it returns, unless 0, ends the walk and is
- * returned. Warns where no lung was found.
+ * returned. Warns where a picture shows no lung.
  */
 typedef int slice_visitor(void *context, int index, const struct mask_window *window, int64_t area);
-int slice_masks(struct slice *slice, struct slice_worker *worker, struct burden *burden,
-                slice_visitor *visit, void *context);
+int slice_masks(struct slice *slice, struct slice_worker *worker, slice_visitor *visit,
+                void *context);
 
 /* Milliseconds on a clock that only moves forward. */
 double clock_ms(void);

@@ -15,14 +15,16 @@ struct api_limits {
     size_t max_body;     /* bytes of one request body */
     size_t max_buffered; /* bytes of all bodies in memory */
     size_t max_pixels;   /* of one slice */
-    int max_files;       /* slices in one request */
+    int max_files;       /* files in one request */
+    int max_slices;      /* wanted of one volume */
+    int max_ratio;       /* of inflated to compressed volumes */
     int queue_capacity;  /* requests that may wait */
     int workers, threads;
     int timeout_ms; /* longest a request may take */
     int max_connections;
 };
 
-enum { API_MAX_FILES = 64 }; /* slices in one request */
+enum { API_MAX_FILES = 64 }; /* in one request */
 
 enum api_phase {
     PHASE_LOADING, /* the model is read, checked and warmed up */

@@ -17,6 +17,7 @@
 
 #include "model/base/error.h"
 #include "model/data/image.h"
+#include "model/data/volume.h"
 #include "model/rcnn/box.h"   /* struct box */
 #include "model/rcnn/paste.h" /* struct mask_window */
 

@@ -52,6 +52,8 @@ static int print_info(struct local *local, struct error *err)
     limits.max_body = defaults.max_body;
     limits.max_buffered = defaults.max_buffered;
     limits.max_pixels = defaults.max_pixels;
+    limits.max_slices = defaults.max_slices;
+    limits.max_ratio = defaults.max_ratio;
     limits.queue_capacity = defaults.queue;
     limits.timeout_ms = defaults.timeout_ms;
     limits.max_connections = defaults.max_connections;

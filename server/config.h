@@ -19,6 +19,7 @@ struct config {
     int queue;
     int timeout_ms, idle_timeout_ms;
     size_t max_body, max_buffered, max_pixels;
+    int max_slices, max_ratio;
     int max_connections;
     int drain_delay_ms, drain_timeout_ms;
     const char *api_key_file;       /* "": everybody may ask */

@@ -1,7 +1,7 @@
 #include "server/http.h"
 
 #include <errno.h>
-#include <microhttpd.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,38 +11,14 @@
 #include <unistd.h>
 
 #include "server/file.h"
+#include "server/http_private.h"
 #include "server/listen.h"
-#include "server/ticket.h"
-#include "server/watch.h"
 
 enum {
     DISCARD = 64 * 1024,           /* bodies up to this are read to their end before a refusal */
-    SLOWEST = 1000,                /* bytes a client takes of an answer, per ms after --timeout */
     CONNECTION_MEMORY = 64 * 1024, /* of the library, per connection: headers and read buffer */
     LARGEST_PEM = 256 * 1024,      /* bytes of a certificate or key file */
     LATE_MS = 2000, /* for the first request of a connection that is taken in at the end */
-};
-
-struct http {
-    struct service *service;
-    struct MHD_Daemon *daemon;
-    struct watch watch;
-    int listener;
-    char *certificate, *key; /* PEM, owned; NULL: no TLS */
-    atomic_int suspended;    /* connections; the library must not be stopped with any */
-    atomic_int arriving;     /* connections taken in at the end that have not asked yet; else 0 */
-    atomic_bool closing;
-};
-
-/* A ticket and where it came from. */
-struct request_state {
-    struct ticket *ticket;
-    struct http *http;
-    struct MHD_Connection *connection;
-    struct peer *peer;
-    size_t allowance; /* bytes still thrown away before the connection is cut */
-    size_t unsent;    /* bytes of an answer that are counted as buffered until it is over */
-    bool suspended;   /* counted in http->suspended */
 };
 
 /* ---- headers in ---- */
@@ -104,38 +80,45 @@ static bool read_framing(struct request_body *body, struct MHD_Connection *conne
 
 /* ---- the response out ---- */
 
-static enum MHD_Result send_response(struct request_state *state)
+enum MHD_Result http_queue(struct request_state *state, struct MHD_Response *response)
 {
     struct ticket *ticket = state->ticket;
     struct response *from = &ticket->exchange.response;
-    enum MHD_ResponseMemoryMode mode =
-        from->borrowed ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE;
     struct request request = {ticket->method, ticket->target, header_of, state->connection,
                               ticket->id};
     api_finish(from, &state->http->service->api, &request);
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        from->length, from->body, from->body ? mode : MHD_RESPMEM_PERSISTENT);
-    if (!response)
-        return MHD_NO;
     for (int i = 0; i < from->headers_count; i++)
         MHD_add_response_header(response, from->headers[i].name, from->headers[i].value);
     if (from->close || atomic_load(&state->http->closing))
         MHD_add_response_header(response, "Connection", "close");
     ticket->status = from->status;
+    ticket->stage = TICKET_SENT;
+    enum MHD_Result result =
+        MHD_queue_response(state->connection, (unsigned)ticket->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+enum MHD_Result http_send(struct request_state *state)
+{
+    struct ticket *ticket = state->ticket;
+    struct response *from = &ticket->exchange.response;
+    enum MHD_ResponseMemoryMode mode =
+        from->borrowed ? MHD_RESPMEM_PERSISTENT : MHD_RESPMEM_MUST_FREE;
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        from->length, from->body, from->body ? mode : MHD_RESPMEM_PERSISTENT);
+    if (!response)
+        return MHD_NO;
     ticket->sent = from->length;
     ticket->code = from->code;
     from->body = NULL; /* the library's now */
-    ticket->stage = TICKET_SENT;
     if (!from->borrowed) {
         state->unsent = from->length;
         atomic_fetch_add(&ticket->service->buffered, state->unsent);
     }
     double allowed = ticket->service->config->timeout_ms + (double)ticket->sent / SLOWEST;
     watch_set(&state->http->watch, state->peer, PEER_SENDING, clock_ms() + allowed, NULL);
-    enum MHD_Result result =
-        MHD_queue_response(state->connection, (unsigned)ticket->status, response);
-    MHD_destroy_response(response);
-    return result;
+    return http_queue(state, response);
 }
 
 /* ---- the life of a request ---- */
@@ -170,11 +153,14 @@ static enum MHD_Result begin(struct request_state *state, const char *method)
         if (!brief) {
             ticket->exchange.response.close = true;
             state->peer->linger = true;
-            return send_response(state);
+            return http_send(state);
         }
     }
     state->allowance = config->max_body + DISCARD;
-    double deadline = ticket->job ? ticket->deadline_ms : ticket->started_ms + config->timeout_ms;
+    double deadline = ticket->started_ms + config->timeout_ms;
+    if (body.length > 0 && ticket->job)
+        deadline += (double)body.length / SLOWEST;
+    deadline = ticket->job ? fmin(deadline, ticket->deadline_ms) : deadline;
     watch_set(&state->http->watch, state->peer, PEER_RECEIVING, deadline, NULL);
     return MHD_YES;
 }
@@ -193,6 +179,20 @@ static enum MHD_Result receive(struct request_state *state, const char *bytes, s
     return MHD_YES;
 }
 
+void http_suspend(struct request_state *state)
+{
+    state->suspended = true;
+    atomic_fetch_add(&state->http->suspended, 1);
+    MHD_suspend_connection(state->connection);
+}
+
+void http_no_longer_suspended(struct request_state *state)
+{
+    if (state->suspended)
+        atomic_fetch_sub(&state->http->suspended, 1);
+    state->suspended = false;
+}
+
 /* The worker's side: the response is there. */
 static void job_done(void *context)
 {
@@ -201,61 +201,73 @@ static void job_done(void *context)
     MHD_resume_connection(state->connection);
 }
 
-/* The watch's side: nobody waits any longer. */
-static void expired(void *context, enum expiry why)
+/* The watch's side: does anybody wait any longer? */
+static double expired(void *context, enum expiry why)
 {
     struct request_state *state = context;
     struct ticket *ticket = state->ticket;
+    if (ticket->stream)
+        return http_stream_expired(state, why);
+    double limit = ticket_limit(ticket);
+    if (why == EXPIRED_DEADLINE && limit > clock_ms())
+        return limit;
     enum job_state was = queue_abandon(&state->http->service->queue, ticket->job);
     if (was == JOB_FINISHED)
-        return;
-    if (was == JOB_RUNNING) {
-        /* The worker frees it. */
-        atomic_fetch_sub(&ticket->service->buffered, ticket->received);
-        ticket->job = NULL;
-    }
+        return 0;
+    if (was == JOB_RUNNING)
+        ticket_leave_job(ticket);
     ticket->outcome = why == EXPIRED_GONE ? OUTCOME_GONE : OUTCOME_DEADLINE;
     MHD_resume_connection(state->connection);
+    return 0;
+}
+
+/* The queue has no room. */
+static void refuse(struct ticket *ticket)
+{
+    struct api_state now;
+    struct problem problem;
+    service_state(ticket->service, &now);
+    api_queue_full(&problem, &now, &ticket->service->api.limits);
+    ticket_fail(ticket, &problem);
+}
+
+/* Hands the job to the queue, and answers at once with a stream of what becomes of it. */
+static enum MHD_Result submit_stream(struct request_state *state)
+{
+    enum MHD_Result result;
+    if (http_stream_submit(state, &result))
+        return result;
+    refuse(state->ticket);
+    return http_send(state);
 }
 
 static enum MHD_Result submit(struct request_state *state)
 {
     struct ticket *ticket = state->ticket;
     struct service *service = state->http->service;
+    if (answer_streams(ticket->job->predict.answer))
+        return submit_stream(state);
     ticket->job->done = job_done;
     ticket->job->context = state;
     ticket->stage = TICKET_WAITING;
     /* Suspended first: the worker may be done before this function is. */
-    state->suspended = true;
-    atomic_fetch_add(&state->http->suspended, 1);
-    MHD_suspend_connection(state->connection);
+    http_suspend(state);
     struct job *job = ticket->job;
-    double deadline = ticket->deadline_ms;
+    double deadline = fmin(ticket->deadline_ms, clock_ms() + service->config->timeout_ms);
     if (queue_push(&service->queue, job)) {
         watch_set(&state->http->watch, state->peer, PEER_WAITING, deadline, state);
         return MHD_YES;
     }
-    struct api_state now;
-    struct problem problem;
-    service_state(service, &now);
-    api_queue_full(&problem, &now, &service->api.limits);
     ticket->outcome = OUTCOME_DONE;
-    ticket_fail(ticket, &problem);
+    refuse(ticket);
     MHD_resume_connection(state->connection);
     return MHD_YES;
-}
-
-static void no_longer_suspended(struct request_state *state)
-{
-    if (state->suspended)
-        atomic_fetch_sub(&state->http->suspended, 1);
-    state->suspended = false;
 }
 
 static enum MHD_Result resumed(struct request_state *state)
 {
     struct ticket *ticket = state->ticket;
-    no_longer_suspended(state);
+    http_no_longer_suspended(state);
     watch_set(&state->http->watch, state->peer, PEER_UNWATCHED, 0, NULL);
     if (ticket->exchange.response.status == 0)
         ticket_settle(ticket);
@@ -263,7 +275,7 @@ static enum MHD_Result resumed(struct request_state *state)
         ticket->status = 499;
         return MHD_NO;
     }
-    return send_response(state);
+    return http_send(state);
 }
 
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
@@ -287,7 +299,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
             *length = 0;
             return result;
         }
-        return state->ticket->exchange.response.status != 0 ? send_response(state) : submit(state);
+        return state->ticket->exchange.response.status != 0 ? http_send(state) : submit(state);
     case TICKET_WAITING:
         return resumed(state);
     case TICKET_SENT:
@@ -335,18 +347,21 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     if (!state)
         return;
     *request = NULL;
+    if (state->peer) /* from here on the watch leaves it alone */
+        watch_set(&http->watch, state->peer, PEER_IDLE,
+                  clock_ms() + http->service->config->idle_timeout_ms, NULL);
+    if (state->ticket->stream)
+        http_stream_completed(state);
     atomic_fetch_sub(&http->service->buffered, state->unsent);
-    no_longer_suspended(state); /* the client left before it was resumed */
+    http_no_longer_suspended(state); /* the client left before it was resumed */
     if (state->ticket->stage != TICKET_HEADERS) {
-        bool reached = why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+        bool reached =
+            why == MHD_REQUEST_TERMINATED_COMPLETED_OK && state->ticket->outcome != OUTCOME_GONE;
         if (state->ticket->status == 0)
             state->ticket->status = 499;
         ticket_log(state->ticket, reached);
         ticket_count(state->ticket);
     }
-    if (state->peer)
-        watch_set(&http->watch, state->peer, PEER_IDLE,
-                  clock_ms() + http->service->config->idle_timeout_ms, NULL);
     ticket_free(state->ticket);
     free(state);
     atomic_fetch_sub(&http->service->in_flight, 1);

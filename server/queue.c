@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "server/stream.h"
+
 int queue_init(struct queue *queue, int capacity)
 {
     *queue = (struct queue){.capacity = capacity};
@@ -60,6 +62,7 @@ bool queue_push(struct queue *queue, struct job *job)
     bool room = !queue->closed && queue->waiting < queue->capacity;
     if (room) {
         append(queue, job);
+        atomic_store(&job->progress_ms, (long long)job->waiting_since_ms);
         job->pushed_ms = job->waiting_since_ms;
     }
     pthread_mutex_unlock(&queue->lock);
@@ -115,6 +118,26 @@ bool queue_return(struct queue *queue, struct job *job)
     return wanted;
 }
 
+bool queue_park(struct queue *queue, struct job *job)
+{
+    pthread_mutex_lock(&queue->lock);
+    bool wanted = job->state == JOB_RUNNING;
+    if (wanted) {
+        queue->running--;
+        job->state = JOB_PARKED;
+    }
+    pthread_mutex_unlock(&queue->lock);
+    return wanted;
+}
+
+void queue_unpark(struct queue *queue, struct job *job)
+{
+    pthread_mutex_lock(&queue->lock);
+    if (job->state == JOB_PARKED)
+        append(queue, job);
+    pthread_mutex_unlock(&queue->lock);
+}
+
 bool queue_finish(struct queue *queue, struct job *job)
 {
     pthread_mutex_lock(&queue->lock);
@@ -132,7 +155,7 @@ enum job_state queue_abandon(struct queue *queue, struct job *job)
     enum job_state was = job->state;
     if (was == JOB_WAITING)
         unlink_job(queue, job);
-    if (was == JOB_WAITING || was == JOB_RUNNING)
+    if (was == JOB_WAITING || was == JOB_RUNNING || was == JOB_PARKED)
         job->state = JOB_ABANDONED;
     pthread_mutex_unlock(&queue->lock);
     return was;
@@ -175,5 +198,6 @@ void job_free(struct job *job)
     predict_free(&job->predict);
     buffer_free(&job->body);
     response_free(&job->response);
+    stream_release(job->stream);
     free(job);
 }

@@ -9,15 +9,19 @@
 #define ONESHOT_SERVER_QUEUE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "api/predict.h"
 #include "model/base/buffer.h"
 
+struct stream;
+
 enum job_state {
     JOB_NEW,
     JOB_WAITING,   /* in the queue */
     JOB_RUNNING,   /* with a worker */
+    JOB_PARKED,    /* aside, until its client has read what is there */
     JOB_FINISHED,  /* response filled */
     JOB_ABANDONED, /* nobody waits for it any more */
 };
@@ -32,7 +36,12 @@ struct job {
     struct predict predict;
     struct buffer body;
     struct response response;
-    /* Called by the worker after queue_finish said that the job is still wanted. */
+    struct stream *stream;    /* where its events go; NULL: it has a response; held */
+    atomic_llong progress_ms; /* clock_ms() when it was pushed, or a slice was done */
+    /*
+     * Called by the worker after queue_finish said that the job is still wanted. Not where there
+     * is a stream: its end is what is waited for, and the job is left to its connection.
+     */
     void (*done)(void *context);
     void *context;
 };
@@ -74,6 +83,12 @@ struct job *queue_take(struct queue *queue);
  * caller frees it. */
 bool queue_return(struct queue *queue, struct job *job);
 
+/* Puts a running job aside. False where it was abandoned: it still runs then. */
+bool queue_park(struct queue *queue, struct job *job);
+
+/* Puts a parked job back to the end, if it is still parked. */
+void queue_unpark(struct queue *queue, struct job *job);
+
 /*
  * Ends a running job. True: it is wanted, the caller calls done(), after which it is not his any
  * more. False: it was abandoned, the caller frees it.
@@ -82,8 +97,8 @@ bool queue_finish(struct queue *queue, struct job *job);
 
 /*
  * The connection's side does not want the job any more. Returns the state it was in:
- * JOB_WAITING, it left the queue and is the caller's to free; JOB_RUNNING, its worker frees it;
- * JOB_FINISHED, too late, done() is on its way.
+ * JOB_WAITING or JOB_PARKED, it left the queue and is the caller's to free; JOB_RUNNING, its worker
+ * frees it; JOB_FINISHED, too late, done() is on its way.
  */
 enum job_state queue_abandon(struct queue *queue, struct job *job);
 

@@ -105,6 +105,8 @@ int service_init(struct service *service, const struct config *config, struct er
                 .max_buffered = config->max_buffered,
                 .max_pixels = config->max_pixels,
                 .max_files = API_MAX_FILES,
+                .max_slices = config->max_slices,
+                .max_ratio = config->max_ratio,
                 .queue_capacity = config->queue,
                 .workers = config->workers,
                 .threads = config->threads,

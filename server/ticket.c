@@ -1,8 +1,11 @@
 #include "server/ticket.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "server/stream.h"
 
 struct ticket *ticket_new(struct service *service, const char *target)
 {
@@ -36,9 +39,30 @@ void ticket_free(struct ticket *ticket)
     if (!ticket)
         return;
     drop_job(ticket);
+    stream_release(ticket->stream);
     response_free(&ticket->exchange.response);
     free(ticket->target);
     free(ticket);
+}
+
+double ticket_limit(const struct ticket *ticket)
+{
+    double progress = (double)atomic_load(&ticket->job->progress_ms);
+    return fmin(ticket->deadline_ms, progress + ticket->service->config->timeout_ms);
+}
+
+void ticket_leave_job(struct ticket *ticket)
+{
+    atomic_fetch_sub(&ticket->service->buffered, ticket->received);
+    ticket->job = NULL;
+}
+
+void ticket_expired(const struct ticket *ticket, struct problem *problem)
+{
+    problem_set(problem, PROBLEM_DEADLINE_EXCEEDED,
+                "No result within %d ms (X-Request-Timeout-Ms for all, --timeout for each slice). "
+                "Try again when the service is less busy, or allow more time.",
+                ticket->exchange.timeout_ms);
 }
 
 void ticket_fail(struct ticket *ticket, const struct problem *problem)
@@ -115,7 +139,9 @@ void ticket_begin(struct ticket *ticket, const struct request *request,
     response_init(&job->response);
     buffer_init(&job->body, service->api.limits.max_body);
     ticket->job = job;
-    ticket->deadline_ms = ticket->started_ms + ticket->exchange.timeout_ms;
+    job->predict.scan_limits.held = &service->buffered;
+    int total = ticket->exchange.total_ms;
+    ticket->deadline_ms = total > 0 ? ticket->started_ms + total : INFINITY;
     if (body->length > 0 && buffer_reserve(&job->body, (size_t)body->length, NULL) != 0) {
         drop_job(ticket);
         fail_internal(ticket);
@@ -156,10 +182,7 @@ void ticket_settle(struct ticket *ticket)
         ticket->exchange.response = job->response;
         response_init(&job->response);
     } else if (ticket->outcome == OUTCOME_DEADLINE) {
-        problem_set(&problem, PROBLEM_DEADLINE_EXCEEDED,
-                    "No result within %d ms (X-Request-Timeout-Ms, --timeout). Try again when the "
-                    "service is less busy, or allow more time.",
-                    ticket->exchange.timeout_ms);
+        ticket_expired(ticket, &problem);
         ticket_fail(ticket, &problem);
     }
     drop_job(ticket);

@@ -27,10 +27,12 @@ struct ticket {
     char id[REQUEST_ID_SIZE];
     char trace[64];
     struct exchange exchange;
-    struct job *job; /* owned unless a worker has it */
-    double started_ms, deadline_ms;
-    size_t received; /* bytes of the body */
-    int status;      /* sent, for the log */
+    struct job *job;       /* owned unless a worker has it */
+    struct stream *stream; /* the answer, where it is sent while it is made; held */
+    double started_ms;
+    double deadline_ms; /* of the client; INFINITY where it has set none */
+    size_t received;    /* bytes of the body */
+    int status;         /* sent, for the log */
     size_t sent;
     double queue_ms;
     int slices;
@@ -53,6 +55,15 @@ void ticket_receive(struct ticket *ticket, const void *bytes, size_t length);
 
 /* Takes the response from a finished job, or makes the one for a passed deadline. */
 void ticket_settle(struct ticket *ticket);
+
+/* When the wait for the next slice is over: --timeout after the last one, or the client's own. */
+double ticket_limit(const struct ticket *ticket);
+
+/* The job was abandoned while a worker has it, who frees it. */
+void ticket_leave_job(struct ticket *ticket);
+
+/* The problem of a deadline that has passed. */
+void ticket_expired(const struct ticket *ticket, struct problem *problem);
 
 /* Fills the response with a problem. */
 void ticket_fail(struct ticket *ticket, const struct problem *problem);

@@ -49,7 +49,12 @@ static void call_off(struct watch *watch, struct peer *peer, enum expiry why)
     void *request = peer->context;
     peer->phase = PEER_UNWATCHED;
     peer->context = NULL;
-    watch->expired(request, why);
+    double later = watch->expired(request, why);
+    if (later > 0 && why != EXPIRED_GONE) {
+        peer->phase = PEER_WAITING;
+        peer->context = request;
+        peer->deadline_ms = later;
+    }
 }
 
 /* Fills the poll set; entries of waiting peers first, then of lingering sockets. */
@@ -159,7 +164,7 @@ static void *run(void *argument)
 
 /* ---- from outside ---- */
 
-int watch_start(struct watch *watch, void (*expired)(void *request, enum expiry why),
+int watch_start(struct watch *watch, double (*expired)(void *request, enum expiry why),
                 struct error *err)
 {
     *watch = (struct watch){.expired = expired};
@@ -241,7 +246,7 @@ void watch_set(struct watch *watch, struct peer *peer, enum peer_phase phase, do
     peer->deadline_ms = deadline_ms;
     peer->context = context;
     if (phase == PEER_WAITING && watch->over)
-        call_off(watch, peer, EXPIRED_DEADLINE);
+        call_off(watch, peer, EXPIRED_END);
     pthread_mutex_unlock(&watch->lock);
     if (phase == PEER_WAITING)
         wake(watch);
@@ -253,6 +258,6 @@ void watch_expire_all(struct watch *watch)
     watch->over = true;
     for (struct peer *p = watch->peers; p; p = p->next)
         if (p->phase == PEER_WAITING)
-            call_off(watch, p, EXPIRED_DEADLINE);
+            call_off(watch, p, EXPIRED_END);
     pthread_mutex_unlock(&watch->lock);
 }

@@ -22,7 +22,7 @@ enum peer_phase {
     PEER_UNWATCHED, /* nothing to wait for */
 };
 
-enum expiry { EXPIRED_DEADLINE, EXPIRED_GONE };
+enum expiry { EXPIRED_DEADLINE, EXPIRED_GONE, EXPIRED_END /* of the service */ };
 
 struct peer {
     struct peer *next, *previous;
@@ -51,10 +51,14 @@ struct watch {
     int peers_count;
     struct lingering lingering[WATCH_LINGERING];
     int lingering_count;
-    void (*expired)(void *request, enum expiry why);
+    double (*expired)(void *request, enum expiry why);
 };
 
-int watch_start(struct watch *watch, void (*expired)(void *request, enum expiry why),
+/*
+ * `expired` ends the wait and returns 0, or gives another time to be asked at; that the client has
+ * gone ends it in any case.
+ */
+int watch_start(struct watch *watch, double (*expired)(void *request, enum expiry why),
                 struct error *err);
 
 /* Ends the thread; every peer must have been removed. */

@@ -4,6 +4,7 @@
 
 #include "api/selftest.h"
 #include "api/slice.h"
+#include "server/stream.h"
 
 int worker_init(struct worker *worker)
 {
@@ -63,6 +64,17 @@ static void count_slice(void *context, const struct slice *slice, const struct p
 
 /* ---- the work ---- */
 
+/* Gives a step's events to the connection. */
+static void pass_on(struct job *job, bool finished)
+{
+    struct predict *predict = &job->predict;
+    stream_put(job->stream, predict->events.bytes, predict->events.length);
+    buffer_clear(&predict->events);
+    stream_note(job->stream, predict->slices_done, predict->queue_ms);
+    if (finished)
+        stream_end(job->stream, predict->code ? predict->code : "");
+}
+
 static void compute(struct worker *worker, struct slice_worker *slices, struct job *job)
 {
     double start = clock_ms(), waited = start - job->waiting_since_ms;
@@ -75,10 +87,18 @@ static void compute(struct worker *worker, struct slice_worker *slices, struct j
     bool finished = predict_step(&job->predict, slices, &job->response);
     end(worker);
     queue_measure(worker->queue, clock_ms() - start);
+    atomic_store(&job->progress_ms, (long long)clock_ms());
+    if (job->stream)
+        pass_on(job, finished);
     if (!finished) {
         predict_position(&job->predict, &slice, &count);
         job->slices_left = count - slice + 1;
+        if (job->stream && stream_park(job->stream, job))
+            return;
         if (!queue_return(worker->queue, job))
+            job_free(job);
+    } else if (job->stream) {
+        if (!queue_finish(worker->queue, job))
             job_free(job);
     } else if (queue_finish(worker->queue, job)) {
         job->done(job->context);

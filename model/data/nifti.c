@@ -345,9 +345,10 @@ static int read_affine(struct volume *volume, const struct header *h, struct err
         for (int k = 0; k < 4; k++)
             volume->affine[i][k] *= scale;
     if (volume_place(volume) != 0)
-        return error_set(err, ERR_BAD_NIFTI, "%s does not span three dimensions",
-                         strcmp(volume->placed_by, "sform") == 0 ? "srow_x, srow_y, srow_z"
-                                                                 : "pixdim[1..3]");
+        return error_set(err, ERR_BAD_NIFTI,
+                         "%s do not span three dimensions of a size that a body has",
+                         strcmp(volume->placed_by, "sform") == 0 ? "srow_x, srow_y and srow_z"
+                                                                 : "pixdim[1..3] and qoffset");
     return 0;
 }
 

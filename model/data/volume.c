@@ -93,7 +93,7 @@ int volume_place(struct volume *volume)
     const int *chosen = ways[0];
     for (int i = 0; i < 3; i++) {
         length[i] = column_length(volume, i);
-        if (!isfinite(length[i]) || length[i] <= 0)
+        if (!(length[i] > 1e-6 && length[i] < 1e6) || !(fabs(volume->affine[i][3]) < 1e9))
             return -1;
     }
     double across = volume_voxel_mm3(volume) / (length[0] * length[1] * length[2]);

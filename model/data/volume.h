@@ -135,7 +135,10 @@ int voxel_bits(enum voxel_type type);
 
 /* ---- for readers of one format ---- */
 
-/* Finds the view from size and affine. -1 where the affine does not span three dimensions. */
+/*
+ * Finds the view from size and affine. -1 where the affine does not span three dimensions, or not
+ * of any size that a body has: steps are a nanometre to a kilometre.
+ */
 int volume_place(struct volume *volume);
 
 /* Bytes of all voxels; 0 where size or product are out of range. */

@@ -1,7 +1,7 @@
 # The service with a stand-in for the model, and its tests over real sockets.
 
 FAKE_OBJ := $(call objects,tests/http/fake_model.c $(wildcard model/base/*.c) \
-            model/data/image.c model/data/image_write.c)
+            $(addprefix model/data/,image.c image_write.c volume.c voxel.c gunzip.c nifti.c nifti_write.c))
 
 # Without the commands that need the model itself.
 $(BUILD)/obj/tests/http/main.o: server/main.c

@@ -9,6 +9,7 @@
 #include "api/problem.h"
 #include "tests/http/scene.h"
 #include "tests/http/schema.h"
+#include "tests/unit/nifti_maker.h"
 #include "tests/unit/rle_reader.h"
 #include "tests/unit/run.h"
 
@@ -32,7 +33,8 @@ static const struct provocation {
         WIDE,
         TENSOR,
         FLAT_TENSOR,
-        WIDE_TENSOR
+        WIDE_TENSOR,
+        VOLUME
     } body;
     const char *words[5], *environment[2];
     bool at_once; /* do not wait until it is ready */
@@ -47,6 +49,16 @@ static const struct provocation {
     {PREDICT, "200", JSON, "", {NULL}, SLICE, {NULL}, {NULL}, 0, 0},
     {PREDICT, "200", JSON, "", {"Content-Type: multipart/form-data; boundary=XX"}, SLICE_TWICE, {NULL}, {NULL}, 0, 0},
     {PREDICT, "200", "image/png", "", {"Accept: image/png"}, SLICE, {NULL}, {NULL}, 0, 0},
+    {PREDICT, "200", JSON, "", {NULL}, VOLUME, {NULL}, {NULL}, 0, 0},
+    {PREDICT, "200", JSON, "?masks=polygon", {NULL}, VOLUME, {NULL}, {NULL}, 0, 0},
+    {PREDICT, "200", "application/x-ndjson", "", {"Accept: application/x-ndjson"}, VOLUME, {NULL}, {NULL}, 0, 0},
+    {PREDICT, "200", "application/x-ndjson", "", {"Accept: application/x-ndjson"}, SLICE, {NULL}, {NULL}, 0, 0},
+    {PREDICT, "200", "application/x-ndjson", "", {"Accept: application/x-ndjson"}, TORN, {NULL}, {NULL}, 0, 0},
+    {PREDICT, "200", "application/x-ndjson", "", {"Accept: application/x-ndjson", "Content-Type: multipart/form-data; boundary=XX"}, SLICE_TWICE, {NULL}, {NULL}, 0, 0},
+    {PREDICT, "200", "text/event-stream", "", {"Accept: text/event-stream"}, VOLUME, {NULL}, {NULL}, 0, 0},
+    {PREDICT, "200", "application/x-nifti", "", {"Accept: application/x-nifti"}, VOLUME, {NULL}, {NULL}, 0, 0},
+    {PREDICT, "200", "application/gzip", "", {"Accept: application/gzip"}, VOLUME, {NULL}, {NULL}, 0, 0},
+    {PREDICT, "200", "image/png", "?slice=1", {"Accept: image/png"}, VOLUME, {NULL}, {NULL}, 0, 0},
     {PREDICT, "400", PROBLEM_JSON, "?masks=mesh", {NULL}, SLICE, {NULL}, {NULL}, 0, 0},
     {PREDICT, "401", PROBLEM_JSON, "", {NULL}, SLICE, {"--api-key-file", TEST_KEYS}, {NULL}, 0, 0},
     {PREDICT, "406", PROBLEM_JSON, "", {"Accept: text/html"}, SLICE, {NULL}, {NULL}, 0, 0},
@@ -146,6 +158,26 @@ static struct bytes tensor(int width, int height, bool flat)
     return body;
 }
 
+static double chest_value(int i, int j, int k)
+{
+    (void)k;
+    return 37 * i % 11 * 90 + j * 13 - 1000;
+}
+
+/* Two slices and one of nothing but air. */
+static double small_value(int i, int j, int k)
+{
+    return k == 2 ? -1000 : chest_value(i, j, k);
+}
+
+static struct bytes small_volume(void)
+{
+    struct nifti_maker m = nifti_default(32, 24, 3);
+    struct bytes volume;
+    volume.data = nifti_file(&volume.length, &m, small_value);
+    return volume;
+}
+
 static struct answer send_body(const struct provocation *p, const char *method, const char *path)
 {
     struct part part = {"file", "a.png", NULL, slice.data, slice.length};
@@ -167,6 +199,9 @@ static struct answer send_body(const struct provocation *p, const char *method, 
         break;
     case WIDE_TENSOR:
         wide = tensor(600, 2, false);
+        break;
+    case VOLUME:
+        wide = small_volume();
         break;
     case WIDE:
         wide = slice_png(600, 10, 1);
@@ -230,6 +265,30 @@ static void check_type(const struct answer *answer, const char *media)
                   "%s instead of %s", type, media);
 }
 
+/* Each line, or each line of data, is one of the events; the last one ends the stream. */
+static void check_events(const struct provocation *p, const struct answer *answer, json_t *schema)
+{
+    char *text = strdup((char *)answer->body), *rest = text, *line;
+    char last[16] = "";
+    int events = 0;
+    while ((line = strsep(&rest, "\n")) != NULL) {
+        if (strncmp(line, "data: ", 6) == 0)
+            line += 6;
+        if (*line != '{')
+            continue;
+        json_t *value = json_loads(line, JSON_REJECT_DUPLICATES, NULL);
+        ck_assert_ptr_nonnull(value);
+        ck_assert_msg(schema_check(contract, schema, value, why, sizeof why), "%s %s: %s in %s",
+                      p->path, p->media, why, line);
+        snprintf(last, sizeof last, "%s", json_string_value(json_object_get(value, "event")));
+        json_decref(value);
+        events++;
+    }
+    ck_assert_int_ge(events, 2);
+    ck_assert_msg(strcmp(last, "done") == 0 || strcmp(last, "error") == 0, "the last is %s", last);
+    free(text);
+}
+
 static void check_answer(const struct provocation *p, const char *method, json_t *response)
 {
     char name_of_method[8];
@@ -241,8 +300,13 @@ static void check_answer(const struct provocation *p, const char *method, json_t
     const char *name;
     json_t *header;
     json_object_foreach(json_object_get(response, "headers"), name, header) ck_assert_msg(
-        answer_header(&answer, name) != NULL, "%s %s lacks %s", p->path, p->status, name);
-    if (strstr(p->media, "json")) {
+        answer_header(&answer, name) != NULL ||
+            (strcmp(name, "Server-Timing") == 0 && answer_header(&answer, "X-Accel-Buffering")),
+        "%s %s lacks %s", p->path, p->status, name);
+    bool stream = strstr(p->media, "stream") || strstr(p->media, "ndjson");
+    if (stream) {
+        check_events(p, &answer, at(at(at(response, "content"), p->media), "schema"));
+    } else if (strstr(p->media, "json")) {
         json_t *value =
             json_loadb((char *)answer.body, answer.length, JSON_REJECT_DUPLICATES, NULL);
         json_t *schema = at(at(at(response, "content"), p->media), "schema");

@@ -92,7 +92,9 @@ static bool allowed_value(char *out, size_t size, json_t *schema)
     double low = number_at(schema, "minimum", 0), high = number_at(schema, "maximum", low + 1000);
     if (choices) {
         json_t *one = json_array_get(choices, below((unsigned)json_array_size(choices)));
-        snprintf(out, size, "%s", json_string_value(one));
+        /* HU need a picture of 16 bits, which the slice that is sent is not. */
+        const char *chosen = json_string_value(one);
+        snprintf(out, size, "%s", strcmp(chosen, "hu") == 0 ? "auto" : chosen);
     } else if (strcmp(type, "boolean") == 0) {
         snprintf(out, size, "%s", below(2) ? "true" : "false");
     } else if (strcmp(type, "integer") == 0) {

@@ -33,6 +33,7 @@ static inline void findings_make(struct findings *f, int width, int height, int 
     f->worker.columns = f->worker.cover + pixels;
     f->worker.pixels = pixels;
     f->slice.kind = "png";
+    f->slice.intensity = (struct slice_intensity){INTENSITY_WINDOWED, 1500, -600, true};
     f->slice.model = &findings_model;
     f->slice.prediction = f->worker.prediction;
     f->slice.image = (struct image){width, height, 8, false, malloc(pixels * sizeof(float))};

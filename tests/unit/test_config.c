@@ -40,7 +40,7 @@ START_TEST(defaults)
     ck_assert_int_eq(read_words(argv, 1), 0);
     ck_assert_str_eq(config.host, "127.0.0.1");
     ck_assert_int_eq(config.port, 8080);
-    ck_assert_uint_eq(config.max_body, 32u << 20);
+    ck_assert_uint_eq(config.max_body, 256u << 20);
     ck_assert_int_eq(config.timeout_ms, 60000);
     ck_assert_int_eq(config.ui, 0);
     ck_assert_str_eq(config.api_prefix, "");
@@ -163,7 +163,7 @@ START_TEST(refusals_say_why)
         {"-x", NULL, "no flag -x"},
         {"--max-body", "1T", "32M"},
         {"--max-body", "0", "1024 to"},
-        {"--max-body", "512M", "--max-buffered"},
+        {"--max-body", "1500M", "--max-buffered"},
         {"--timeout", "soon", "30s"},
         {"--timeout", "0", "1 to"},
         {"--ui", "maybe", "on, off"},

@@ -38,27 +38,61 @@ START_TEST(types_claim)
     ck_assert_int_eq(media_claim("image/pngx"), CLAIM_OTHER);
     ck_assert_int_eq(media_claim("image/jpeg"), CLAIM_OTHER);
     ck_assert_int_eq(media_claim("multipart/form-data; boundary=x"), CLAIM_MULTIPART);
+    ck_assert_int_eq(media_claim("application/x-nifti"), CLAIM_NIFTI);
+    ck_assert_int_eq(media_claim("application/gzip"), CLAIM_GZIP);
     ck_assert_int_eq(media_claim("multipart/mixed; boundary=x"), CLAIM_OTHER);
 }
 END_TEST
 
+static int require(const uint8_t *bytes, size_t length, const char *type)
+{
+    enum media media = MEDIA_UNKNOWN;
+    int rc = media_require(&media, bytes, length, type, &problem);
+    return rc == 0 ? (int)media : -1;
+}
+
 START_TEST(bytes_and_type_must_agree)
 {
-    ck_assert_int_eq(media_require_png(png, sizeof png, NULL, &problem), 0);
-    ck_assert_int_eq(media_require_png(png, sizeof png, "image/png", &problem), 0);
-    ck_assert_int_ne(media_require_png(png, sizeof png, "application/dicom", &problem), 0);
-    ck_assert_int_eq(problem.kind, PROBLEM_UNSUPPORTED_MEDIA);
-    ck_assert_ptr_nonnull(strstr(problem.detail, "application/dicom"));
-    ck_assert_int_ne(
-        media_require_png((const uint8_t *)"\xff\xd8\xff\xe0", 4, "image/png", &problem), 0);
+    uint8_t nifti[352] = {0};
+    static const uint8_t zip[] = {0x1f, 0x8b, 8, 0};
+    memcpy(nifti + 344, "n+1", 4);
+    ck_assert_int_eq(require(png, sizeof png, NULL), MEDIA_PNG);
+    ck_assert_int_eq(require(png, sizeof png, "image/png"), MEDIA_PNG);
+    ck_assert_int_eq(require(nifti, sizeof nifti, NULL), MEDIA_NIFTI);
+    ck_assert_int_eq(require(nifti, sizeof nifti, "application/x-nifti"), MEDIA_NIFTI);
+    ck_assert_int_eq(require(zip, sizeof zip, "application/x-nifti"), MEDIA_GZIP);
+    ck_assert_int_eq(require(zip, sizeof zip, "application/gzip"), MEDIA_GZIP);
+    ck_assert(media_is_volume(MEDIA_NIFTI) && media_is_volume(MEDIA_GZIP));
+    ck_assert(!media_is_volume(MEDIA_PNG));
+    static const struct {
+        const char *type, *names;
+        int bytes; /* 0 png, 1 nifti, 2 gzip */
+    } cases[] = {
+        {"application/dicom", "application/dicom", 0},
+        {"application/x-nifti", "a PNG", 0},
+        {"image/png", "a NIfTI volume", 1},
+        {"application/gzip", "a NIfTI volume", 1},
+        {"image/png", "gzip data", 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int rc = cases[i].bytes == 0   ? require(png, sizeof png, cases[i].type)
+                 : cases[i].bytes == 1 ? require(nifti, sizeof nifti, cases[i].type)
+                                       : require(zip, sizeof zip, cases[i].type);
+        ck_assert_int_eq(rc, -1);
+        ck_assert_int_eq(problem.kind, PROBLEM_UNSUPPORTED_MEDIA);
+        ck_assert_msg(strstr(problem.detail, cases[i].names) != NULL, "%s", problem.detail);
+    }
+    ck_assert_int_eq(require((const uint8_t *)"\xff\xd8\xff\xe0", 4, "image/png"), -1);
     ck_assert_int_eq(problem.kind, PROBLEM_UNSUPPORTED_MEDIA);
     ck_assert_ptr_nonnull(strstr(problem.detail, "a JPEG"));
-    ck_assert_int_ne(media_require_png(png, 0, NULL, &problem), 0);
+    ck_assert_int_eq(require(png, 0, NULL), -1);
     ck_assert_int_eq(problem.kind, PROBLEM_EMPTY_BODY);
-    uint8_t nifti[352] = {0};
-    memcpy(nifti + 344, "n+1", 4);
-    ck_assert_int_ne(media_require_png(nifti, sizeof nifti, NULL, &problem), 0);
-    ck_assert_ptr_nonnull(strstr(problem.detail, "NIfTI"));
+    /* A header whose magic is gone is still recognised, in either byte order. */
+    memset(nifti, 0, sizeof nifti);
+    memcpy(nifti, "\x5c\1\0\0", 4);
+    ck_assert_int_eq(require(nifti, sizeof nifti, NULL), MEDIA_NIFTI);
+    memcpy(nifti, "\0\0\2\x1c", 4);
+    ck_assert_int_eq(require(nifti, sizeof nifti, NULL), MEDIA_NIFTI);
 }
 END_TEST
 
@@ -88,6 +122,13 @@ START_TEST(accept_chooses)
         {"application/jsonx", -1},
         {"image/png;q=nan, application/json;q=0.5", ANSWER_JSON},
         {"*/*;q=0", -1},
+        {"application/x-ndjson", ANSWER_NDJSON},
+        {"text/event-stream", ANSWER_SSE},
+        {"text/*", ANSWER_SSE},
+        {"application/x-nifti", ANSWER_NIFTI},
+        {"application/gzip", ANSWER_GZIP},
+        {"application/json;q=0.5, application/x-ndjson", ANSWER_NDJSON},
+        {"application/x-ndjson, application/json", ANSWER_JSON},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         enum answer answer;
@@ -99,6 +140,12 @@ START_TEST(accept_chooses)
         } else {
             ck_assert_msg(rc == 0 && (int)answer == cases[i].answer, "%s", name);
         }
+    }
+    for (int answer = 0; answer < ANSWERS; answer++) {
+        enum answer chosen;
+        ck_assert_int_eq(media_negotiate(&chosen, answer_type((enum answer)answer), &problem), 0);
+        ck_assert_int_eq(chosen, answer);
+        ck_assert_int_eq(answer_streams(chosen), answer == ANSWER_NDJSON || answer == ANSWER_SSE);
     }
 }
 END_TEST

@@ -82,7 +82,10 @@ START_TEST(headers_are_refused_naming_the_field)
             SPOILT((m.slope = 1, m.inter = NAN), ERR_BAD_NIFTI, "scl_inter");
             SPOILT(m.srow[1][2] = NAN, ERR_BAD_NIFTI, "srow_y[2]");
             SPOILT(m.srow[2][3] = INFINITY, ERR_BAD_NIFTI, "srow_z[3]");
-            SPOILT(memset(m.srow, 0, sizeof m.srow), ERR_BAD_NIFTI, "srow_x, srow_y, srow_z");
+            SPOILT(memset(m.srow, 0, sizeof m.srow), ERR_BAD_NIFTI, "srow_x, srow_y and srow_z");
+            SPOILT(m.srow[0][0] = 1e8, ERR_BAD_NIFTI, "of a size");
+            SPOILT(m.srow[0][0] = 1e-8, ERR_BAD_NIFTI, "of a size");
+            SPOILT(m.srow[0][3] = 1e12, ERR_BAD_NIFTI, "of a size");
             SPOILT(m.srow[0][0] = 0, ERR_BAD_NIFTI, "three dimensions");
             SPOILT((m.sform = 0, m.pixdim[2] = NAN), ERR_BAD_NIFTI, "pixdim[2]");
             SPOILT((m.sform = 0, m.pixdim[3] = 0), ERR_BAD_NIFTI, "pixdim[3]");

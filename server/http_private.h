@@ -1,0 +1,59 @@
+/* Shared by the files that know the HTTP library, and by no others. */
+#ifndef ONESHOT_SERVER_HTTP_PRIVATE_H
+#define ONESHOT_SERVER_HTTP_PRIVATE_H
+
+#include <microhttpd.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "server/http.h"
+#include "server/ticket.h"
+#include "server/watch.h"
+
+enum { SLOWEST = 1000 }; /* bytes a client sends or takes, per ms on top of --timeout */
+
+struct http {
+    struct service *service;
+    struct MHD_Daemon *daemon;
+    struct watch watch;
+    int listener;
+    char *certificate, *key; /* PEM, owned; NULL: no TLS */
+    atomic_int suspended;    /* connections; the library must not be stopped with any */
+    atomic_int arriving;     /* connections taken in at the end that have not asked yet; else 0 */
+    atomic_bool closing;
+};
+
+/* A ticket and where it came from. */
+struct request_state {
+    struct ticket *ticket;
+    struct http *http;
+    struct MHD_Connection *connection;
+    struct peer *peer;
+    size_t allowance; /* bytes still thrown away before the connection is cut */
+    size_t unsent;    /* bytes of an answer that are counted as buffered until it is over */
+    bool suspended;   /* counted in http->suspended */
+    bool draining;    /* a stream that has ended, and is given time to be read */
+};
+
+/* Sends the response of the ticket, which is filled. */
+enum MHD_Result http_send(struct request_state *state);
+
+/* Queues a response of the library with status and headers of the ticket's; takes it. */
+enum MHD_Result http_queue(struct request_state *state, struct MHD_Response *response);
+
+/* Suspends the connection; whoever is called on it next says that it no longer is. */
+void http_suspend(struct request_state *state);
+void http_no_longer_suspended(struct request_state *state);
+
+/* ---- answers as streams (http_stream.c) ---- */
+
+/* Hands the job to the queue and begins to answer. False where the queue has no room. */
+bool http_stream_submit(struct request_state *state, enum MHD_Result *result);
+
+/* The watch's side: pings, deadlines, clients that leave. When to look again; 0: never. */
+double http_stream_expired(struct request_state *state, enum expiry why);
+
+/* The answer is over, in whatever way. */
+void http_stream_completed(struct request_state *state);
+
+#endif
