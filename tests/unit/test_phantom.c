@@ -345,8 +345,8 @@ START_TEST(wrong_use_is_told)
         const char *says;
     } cases[] = {
         {"phantom --help", 0, ""},
-        {"phantom", 2, "either --png"},
-        {"phantom --png a --out b", 2, "either --png"},
+        {"phantom", 2, "one of --png"},
+        {"phantom --png a --out b", 2, "one of --png"},
         {"phantom --png a --kind mixed", 2, "mixed"},
         {"phantom --out a --labels b", 2, "--labels"},
         {"phantom --out a --count 0", 2, "--count is 1 to"},
