@@ -7,17 +7,6 @@
 
 #define NORM_EPSILON 1e-5f
 
-int64_t conv_winograd_bytes(const struct conv_shape *c)
-{
-    return (int64_t)c->in.c * c->out.c * 36 * (int64_t)sizeof(float);
-}
-
-static bool winograd_pays(const struct conv_shape *c)
-{
-    return c->kernel == 3 && c->stride == 1 && c->groups == 1 && c->in.c % 16 == 0 &&
-           c->out.c % 16 == 0 && conv_winograd_bytes(c) <= WINOGRAD_FILTER_LIMIT;
-}
-
 static dnnl_memory_desc_t weight_md(const struct conv_shape *c, bool any)
 {
     if (c->groups > 1)
@@ -34,14 +23,10 @@ dnnl_memory_desc_t conv_plain_weight(const struct conv_shape *c)
     return weight_md(c, false);
 }
 
-/* One way to compute a convolution: which algorithm, and the layout its values must have. */
-struct candidate {
-    dnnl_alg_kind_t algorithm;
-    const dnnl_memory_desc_t *source; /* NULL: oneDNN chooses */
-};
-
-static int make_forward(struct plan *plan, const struct conv_shape *c, const struct candidate *how,
-                        bool inference, dnnl_primitive_desc_t *pd, struct error *err)
+/* `source`: the layout its values must have, NULL where oneDNN may choose. */
+static int make_forward(struct plan *plan, const struct conv_shape *c,
+                        const dnnl_memory_desc_t *source, bool inference,
+                        dnnl_primitive_desc_t *pd, struct error *err)
 {
     int rc;
     dnnl_primitive_attr_t attr = NULL;
@@ -51,8 +36,8 @@ static int make_forward(struct plan *plan, const struct conv_shape *c, const str
     dnnl_memory_desc_t y = md_4d(c->out, dnnl_format_tag_any);
     dnnl_memory_desc_t b = md_of(1, (const int64_t[]){c->out.c}, dnnl_a);
     struct blocked view;
-    if (how->source) {
-        x = *how->source;
+    if (source) {
+        x = *source;
         /* The result in the layout of the source: channels last, or blocks of as many channels. */
         if (!md_blocked(&x, &view))
             return error_set(err, ERR_INTERNAL, "no layout to follow");
@@ -73,7 +58,7 @@ static int make_forward(struct plan *plan, const struct conv_shape *c, const str
     TRY(dnn_check(dnnl_primitive_attr_set_post_ops(attr, post), "post-ops", err));
     TRY(dnn_check(dnnl_convolution_forward_desc_init(
                       &desc, inference ? dnnl_forward_inference : dnnl_forward_training,
-                      how->algorithm, &x, &w, c->bias ? &b : NULL, &y, stride, pad, pad),
+                      dnnl_convolution_direct, &x, &w, c->bias ? &b : NULL, &y, stride, pad, pad),
                   "a convolution", err));
     TRY(dnn_check(dnnl_primitive_desc_create(pd, &desc, attr, plan_engine(plan), NULL),
                   "a convolution", err));
@@ -92,26 +77,17 @@ static bool is_reference(dnnl_primitive_desc_t pd)
     return name && (strncmp(name, "ref", 3) == 0 || strncmp(name, "gemm:ref", 8) == 0);
 }
 
-int conv_forward_desc(struct plan *plan, const struct conv_shape *c, int source, bool frozen,
+int conv_forward_desc(struct plan *plan, const struct conv_shape *c, int source,
                       dnnl_primitive_desc_t *pd, struct error *err)
 {
-    /* Grouped convolutions gain less from a layout of their own than two reorders cost. */
-    const struct candidate candidates[] = {
-        {dnnl_convolution_winograd, NULL},
-        {dnnl_convolution_direct, plan_md(plan, source)},
-        {dnnl_convolution_direct, NULL},
-    };
-    /* Transforming a filter takes longer than one use of it saves: only weights that stay. */
-    const bool allowed[] = {frozen && winograd_pays(c), c->groups > 1, true};
     bool inference = plan_inference(plan);
-    for (int i = 0; i < 3; i++) {
-        if (!allowed[i] || make_forward(plan, c, &candidates[i], inference, pd, err) != 0)
-            continue;
-        if (i == 2 || !is_reference(*pd))
+    /* Grouped convolutions gain less from a layout of their own than two reorders cost. */
+    if (c->groups > 1 && make_forward(plan, c, plan_md(plan, source), inference, pd, err) == 0) {
+        if (!is_reference(*pd))
             return 0;
         dnnl_primitive_desc_destroy(*pd);
     }
-    return -1;
+    return make_forward(plan, c, NULL, inference, pd, err);
 }
 
 struct conv_shape conv_describe(const struct plan *plan, int index)
@@ -243,11 +219,9 @@ static int conv_forward(struct plan *plan, int index, struct error *err)
         return conv_narrow_forward(plan, index, &c, err);
     if (conv_winograd4_pays(plan, index, &c))
         return conv_winograd4_forward(plan, index, &c, err);
-    if (conv_wide_pays(plan, index, &c))
-        return conv_wide_forward(plan, index, &c, err);
     dnnl_primitive_desc_t pd;
     int x = plan_value(plan, node->input[0]);
-    if (conv_forward_desc(plan, &c, x, node_frozen(plan, index), &pd, err) != 0)
+    if (conv_forward_desc(plan, &c, x, &pd, err) != 0)
         return -1;
     const dnnl_memory_desc_t src = *dnnl_primitive_desc_query_md(pd, dnnl_query_src_md, 0);
     const dnnl_memory_desc_t wei = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);
@@ -281,8 +255,7 @@ static int hint_desc(struct plan *plan, const struct conv_shape *c, dnnl_primiti
 {
     struct conv_shape plain = *c;
     plain.relu = plain.sum = false;
-    const struct candidate direct = {dnnl_convolution_direct, NULL};
-    return make_forward(plan, &plain, &direct, false, pd, err);
+    return make_forward(plan, &plain, NULL, false, pd, err);
 }
 
 int conv_grad_input(struct plan *plan, const struct conv_shape *c, int grad, int node, int param,

@@ -1,4 +1,5 @@
-/* What the kinds of convolution share: op_conv.c, op_conv_narrow.c, op_conv_wide.c, op_deconv.c. */
+/* What the kinds of convolution share: op_conv.c, op_conv_narrow.c, op_conv_winograd4.c,
+ * op_deconv.c. */
 #ifndef ONESHOT_NN_OP_CONV_H
 #define ONESHOT_NN_OP_CONV_H
 
@@ -10,11 +11,6 @@ struct conv_shape {
     bool bias, relu, sum; /* relu(conv + bias + what the result held before) */
 };
 
-/* A transformed filter of oneDNN's Winograd beyond this many bytes no longer stays in the cache,
- * and reading it costs more than the multiplications saved. */
-enum { WINOGRAD_FILTER_LIMIT = 16 << 20 };
-int64_t conv_winograd_bytes(const struct conv_shape *c);
-
 struct conv_shape conv_describe(const struct plan *plan, int index);
 
 /* Fill pack->plain: weights with a folded norm's scale, and equal input channels summed into one;
@@ -22,12 +18,10 @@ struct conv_shape conv_describe(const struct plan *plan, int index);
 int conv_fill_weight(struct plan *plan, struct pack *pack, struct error *err);
 int conv_fill_bias(struct plan *plan, struct pack *pack, struct error *err);
 
-/* Inference only: groups of 4 to 16 channels, and wide layers on small planes. */
+/* Inference only: groups of 4 to 16 channels. */
 bool conv_narrow_pays(const struct plan *plan, const struct conv_shape *c);
 int conv_narrow_forward(struct plan *plan, int index, const struct conv_shape *c,
                         struct error *err);
-bool conv_wide_pays(const struct plan *plan, int index, const struct conv_shape *c);
-int conv_wide_forward(struct plan *plan, int index, const struct conv_shape *c, struct error *err);
 
 /* 3x3 convolutions whose channels fill vectors, and their gradients. `grad` and `source` are slots,
  * results go through pointers to slots; see conv_grad_input() and conv_grad_weight(). */
@@ -51,9 +45,8 @@ int conv_stem_grad_weight(struct plan *plan, const struct conv_shape *c, int sou
 /* PyTorch's weight layout for this convolution. */
 dnnl_memory_desc_t conv_plain_weight(const struct conv_shape *c);
 
-/* Chooses algorithm and layouts for a source that now lies in slot `source`; `frozen`: the weights
- * do not change from run to run. */
-int conv_forward_desc(struct plan *plan, const struct conv_shape *c, int source, bool frozen,
+/* Chooses layouts for a source that now lies in slot `source`. */
+int conv_forward_desc(struct plan *plan, const struct conv_shape *c, int source,
                       dnnl_primitive_desc_t *pd, struct error *err);
 
 /* Appends the step that computes the input's gradient from `grad`; its slot through *out. */

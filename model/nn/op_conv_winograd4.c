@@ -32,16 +32,14 @@ static bool enough_tiles(const struct conv_shape *c)
 }
 
 /*
- * Where oneDNN has a Winograd of its own for inference, that one is taken. Training computes the
- * values of a backbone directly: rounding four times as large, on twenty layers of one slice, moves
- * ReLUs on their edge and gradients with them by more than gradients may be off. The few layers
- * behind RoIs do not mind, and gradients are sums without such edges.
+ * Training computes the values of a backbone directly: rounding four times as large, on twenty
+ * layers of one slice, moves ReLUs on their edge and gradients with them by more than gradients may
+ * be off. The few layers behind RoIs do not mind, and gradients are sums without such edges.
  */
 bool conv_winograd4_pays(const struct plan *plan, int index, const struct conv_shape *c)
 {
     bool frozen = node_frozen(plan, index), inference = plan_inference(plan);
-    bool onednn = inference && frozen && dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core;
-    return able(c) && !onednn && (inference || c->in.n > 1) && (frozen || enough_tiles(c));
+    return able(c) && (inference || c->in.n > 1) && (frozen || enough_tiles(c));
 }
 
 bool conv_winograd4_trains(const struct plan *plan, int index, const struct conv_shape *c)

@@ -123,7 +123,7 @@ static int deconv_forward(struct plan *plan, int index, struct error *err)
     struct conv_shape c = wide_conv(plan, index);
     dnnl_primitive_desc_t pd;
     int x = plan_value(plan, node->input[0]);
-    if (conv_forward_desc(plan, &c, x, node_frozen(plan, index), &pd, err) != 0)
+    if (conv_forward_desc(plan, &c, x, &pd, err) != 0)
         return -1;
     const dnnl_memory_desc_t src = *dnnl_primitive_desc_query_md(pd, dnnl_query_src_md, 0);
     const dnnl_memory_desc_t wei = *dnnl_primitive_desc_query_md(pd, dnnl_query_weights_md, 0);

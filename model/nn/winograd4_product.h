@@ -6,10 +6,12 @@
 #include <stdint.h>
 
 /* A product of panels: out (rows, width) = or += sum over i < n of a(row, i) b(i, 0..width - 1).
- * Elements of a lie a_row and a_next floats apart, rows of b and out b_next and out_row. */
+ * Elements of a lie a_row and a_next floats apart, rows of b and out b_next and out_row.
+ * The panel b of the product that follows, like this one, is called into the cache: NULL for none.
+ */
 struct product {
     float *out;
-    const float *a, *b;
+    const float *a, *b, *next;
     int64_t rows, n;
     int64_t out_row, a_row, a_next, b_next;
     bool add;
