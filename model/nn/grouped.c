@@ -43,7 +43,7 @@ static inline __attribute__((always_inline)) void row(float *y, const float *con
             lanes_f in[PIXELS];
             for (int p = 0; p < PIXELS; p++) {
                 int64_t x = (x0 + p) * s->stride + t % 3 - 1;
-                const float *at = x >= 0 && x < s->w ? from + x * s->channels : zeros;
+                const float *at = x >= 0 && x < s->w ? from + x * s->inner : zeros;
                 in[p] = *(const lanes_f *)(const void *)at;
             }
 #pragma GCC unroll 16
@@ -65,7 +65,7 @@ static inline __attribute__((always_inline)) void row(float *y, const float *con
             }
         }
         for (int p = 0; p < PIXELS && x0 + p < width; p++) {
-            float *out = y + (x0 + p) * s->channels;
+            float *out = y + (x0 + p) * s->inner;
             for (int l = 0; l < LANES; l++)
                 out[l] = s->relu && !(sum[p][l] > 0) ? 0 : sum[p][l];
         }
@@ -105,13 +105,15 @@ void grouped_convolution(float *y, const float *x, const float *packed, const fl
         for (int64_t item = 0; item < s->n * height; item++) {
             int64_t image = item / height, out_y = item % height;
             const float *rows[3];
+            int64_t plane = image * (s->channels / s->inner) + block * LANES / s->inner;
+            int64_t lane = block * LANES % s->inner;
             for (int k = 0; k < 3; k++) {
                 int64_t in_y = out_y * s->stride + k - 1;
                 rows[k] = in_y >= 0 && in_y < s->h
-                              ? x + ((image * s->h + in_y) * s->w) * s->channels + block * LANES
+                              ? x + (plane * s->h + in_y) * s->w * s->inner + lane
                               : 0;
             }
-            float *out = y + (item * width) * s->channels + block * LANES;
+            float *out = y + (plane * height + out_y) * width * s->inner + lane;
             const float *w = packed + block * weights, *b = bias + block * LANES;
             if (s->per_group == 4)
                 row_4(out, rows, zeros, s, width, w, b);

@@ -23,29 +23,22 @@ dnnl_memory_desc_t conv_plain_weight(const struct conv_shape *c)
     return weight_md(c, false);
 }
 
-/* `source`: the layout its values must have, NULL where oneDNN may choose. */
+/* Layouts values of a convolution must have, or NULL where oneDNN may choose. */
+struct layouts {
+    dnnl_memory_desc_t x, y;
+};
+
 static int make_forward(struct plan *plan, const struct conv_shape *c,
-                        const dnnl_memory_desc_t *source, bool inference,
-                        dnnl_primitive_desc_t *pd, struct error *err)
+                        const struct layouts *layouts, bool inference, dnnl_primitive_desc_t *pd,
+                        struct error *err)
 {
     int rc;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_post_ops_t post = NULL;
     *pd = NULL;
-    dnnl_memory_desc_t x = md_4d(c->in, dnnl_format_tag_any), w = weight_md(c, true);
-    dnnl_memory_desc_t y = md_4d(c->out, dnnl_format_tag_any);
-    dnnl_memory_desc_t b = md_of(1, (const int64_t[]){c->out.c}, dnnl_a);
-    struct blocked view;
-    if (source) {
-        x = *source;
-        /* The result in the layout of the source: channels last, or blocks of as many channels. */
-        if (!md_blocked(&x, &view))
-            return error_set(err, ERR_INTERNAL, "no layout to follow");
-        y = md_4d(c->out, view.blocks == 1   ? dnnl_nhwc
-                          : view.inner == 16 ? dnnl_nChw16c
-                          : view.inner == 8  ? dnnl_nChw8c
-                                             : dnnl_nchw);
-    }
+    dnnl_memory_desc_t w = weight_md(c, true), b = md_of(1, (const int64_t[]){c->out.c}, dnnl_a);
+    dnnl_memory_desc_t x = layouts ? layouts->x : md_4d(c->in, dnnl_format_tag_any);
+    dnnl_memory_desc_t y = layouts ? layouts->y : md_4d(c->out, dnnl_format_tag_any);
     const dnnl_dims_t stride = {c->stride, c->stride}, pad = {c->pad, c->pad};
     dnnl_convolution_desc_t desc;
     TRY(dnn_attr(&attr, err));
@@ -77,12 +70,44 @@ static bool is_reference(dnnl_primitive_desc_t pd)
     return name && (strncmp(name, "ref", 3) == 0 || strncmp(name, "gemm:ref", 8) == 0);
 }
 
+bool conv_blocks_of_16(void)
+{
+    return dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core;
+}
+
+/*
+ * With AVX-512 the backbone's channels lie by sixteens: grouped convolutions then run twice as fast
+ * as channels last, 1x1 a tenth faster. Elsewhere oneDNN chooses, but for grouped convolutions,
+ * which gain less from a layout of their own than two reorders cost.
+ */
+static bool preferred_layouts(struct plan *plan, const struct conv_shape *c, int source,
+                              struct layouts *layouts)
+{
+    struct blocked view;
+    if (plan_inference(plan) && conv_blocks_of_16() && c->in.n == 1 && c->out.c % 16 == 0 &&
+        (c->in.c % 16 == 0 || c->in.c == 1)) {
+        layouts->x = md_4d(c->in, c->in.c == 1 ? dnnl_nchw : dnnl_nChw16c);
+        layouts->y = md_4d(c->out, dnnl_nChw16c);
+        return true;
+    }
+    layouts->x = *plan_md(plan, source);
+    if (c->groups == 1 || !md_blocked(&layouts->x, &view))
+        return false;
+    /* The result in the layout of the source: channels last, or blocks of as many channels. */
+    layouts->y = md_4d(c->out, view.blocks == 1   ? dnnl_nhwc
+                               : view.inner == 16 ? dnnl_nChw16c
+                               : view.inner == 8  ? dnnl_nChw8c
+                                                  : dnnl_nchw);
+    return true;
+}
+
 int conv_forward_desc(struct plan *plan, const struct conv_shape *c, int source,
                       dnnl_primitive_desc_t *pd, struct error *err)
 {
     bool inference = plan_inference(plan);
-    /* Grouped convolutions gain less from a layout of their own than two reorders cost. */
-    if (c->groups > 1 && make_forward(plan, c, plan_md(plan, source), inference, pd, err) == 0) {
+    struct layouts layouts;
+    if (preferred_layouts(plan, c, source, &layouts) &&
+        make_forward(plan, c, &layouts, inference, pd, err) == 0) {
         if (!is_reference(*pd))
             return 0;
         dnnl_primitive_desc_destroy(*pd);
@@ -215,10 +240,10 @@ static int conv_forward(struct plan *plan, int index, struct error *err)
 {
     const struct node *node = plan_node(plan, index);
     struct conv_shape c = conv_describe(plan, index);
-    if (conv_narrow_pays(plan, &c))
-        return conv_narrow_forward(plan, index, &c, err);
     if (conv_winograd4_pays(plan, index, &c))
         return conv_winograd4_forward(plan, index, &c, err);
+    if (conv_narrow_pays(plan, &c))
+        return conv_narrow_forward(plan, index, &c, err);
     dnnl_primitive_desc_t pd;
     int x = plan_value(plan, node->input[0]);
     if (conv_forward_desc(plan, &c, x, &pd, err) != 0)

@@ -18,6 +18,9 @@ struct conv_shape conv_describe(const struct plan *plan, int index);
 int conv_fill_weight(struct plan *plan, struct pack *pack, struct error *err);
 int conv_fill_bias(struct plan *plan, struct pack *pack, struct error *err);
 
+/* Whether inference lays out channels by sixteens, for vectors of as many floats. */
+bool conv_blocks_of_16(void);
+
 /* Inference only: groups of 4 to 16 channels. */
 bool conv_narrow_pays(const struct plan *plan, const struct conv_shape *c);
 int conv_narrow_forward(struct plan *plan, int index, const struct conv_shape *c,

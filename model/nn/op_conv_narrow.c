@@ -5,25 +5,32 @@
 #include "model/nn/grouped.h"
 #include "model/nn/op_conv.h"
 
-/* Where oneDNN is slower: measured on AVX-512, channels last. */
+/* Where oneDNN is slower. */
 bool conv_narrow_pays(const struct plan *plan, const struct conv_shape *c)
 {
     int per_group = c->in.c / c->groups;
     return plan_inference(plan) && c->groups > 1 && c->kernel == 3 && c->pad == 1 && !c->sum &&
            c->in.c == c->out.c && c->in.c % GROUPED_LANES == 0 &&
-           (per_group == 4 || per_group == 8 || (per_group == 16 && c->stride == 2));
+           (per_group == 4 || per_group == 8 ||
+            (per_group == 16 && c->stride == 2 && !conv_blocks_of_16()));
 }
 
-static struct grouped_shape grouped_shape_of(const struct conv_shape *c)
+static struct grouped_shape grouped_shape_of(const struct conv_shape *c, int64_t inner)
 {
-    return (struct grouped_shape){c->in.n,   c->in.h, c->in.w, c->in.c, c->in.c / c->groups,
-                                  c->stride, c->relu};
+    return (struct grouped_shape){.n = c->in.n,
+                                  .h = c->in.h,
+                                  .w = c->in.w,
+                                  .channels = c->in.c,
+                                  .inner = inner,
+                                  .per_group = c->in.c / c->groups,
+                                  .stride = c->stride,
+                                  .relu = c->relu};
 }
 
 static int fill_grouped(struct plan *plan, struct pack *pack, struct error *err)
 {
     struct conv_shape c = conv_describe(plan, pack->node);
-    struct grouped_shape shape = grouped_shape_of(&c);
+    struct grouped_shape shape = grouped_shape_of(&c, 0);
     struct pack plain = *pack;
     plain.plain = malloc((size_t)grouped_weight_count(&shape) * sizeof(float));
     if (!plain.plain)
@@ -34,19 +41,20 @@ static int fill_grouped(struct plan *plan, struct pack *pack, struct error *err)
     return rc;
 }
 
-/* p: 0 x, 1 packed weight, 2 bias, 3 zeros, 4 y. number: n, h, w, channels, per group, stride, ReLU
- */
+/* p: 0 x, 1 packed weight, 2 bias, 3 zeros, 4 y. number: n, h, w, channels, inner, per group,
+ * stride, ReLU */
 static void kernel_grouped(const struct step *step, void *const *p)
 {
     const int64_t *k = step->number;
-    const struct grouped_shape shape = {k[0], k[1], k[2], k[3], k[4], k[5], k[6]};
+    const struct grouped_shape shape = {k[0], k[1], k[2], k[3], k[4], k[5], k[6], k[7]};
     grouped_convolution(p[4], p[0], p[1], p[2], p[3], &shape);
 }
 
 int conv_narrow_forward(struct plan *plan, int index, const struct conv_shape *c, struct error *err)
 {
-    struct grouped_shape shape = grouped_shape_of(c);
-    dnnl_memory_desc_t x_md = md_4d(c->in, dnnl_nhwc), y_md = md_4d(c->out, dnnl_nhwc);
+    struct grouped_shape shape = grouped_shape_of(c, conv_blocks_of_16() ? 16 : c->in.c);
+    dnnl_format_tag_t layout = shape.inner == GROUPED_LANES ? dnnl_nChw16c : dnnl_nhwc;
+    dnnl_memory_desc_t x_md = md_4d(c->in, layout), y_md = md_4d(c->out, layout);
     dnnl_memory_desc_t w_md = md_of(1, (const int64_t[]){grouped_weight_count(&shape)}, dnnl_a);
     dnnl_memory_desc_t vector = md_of(1, (const int64_t[]){c->out.c}, dnnl_a);
     int x = plan_in_layout(plan, plan_value(plan, plan_node(plan, index)->input[0]), &x_md, err);
@@ -58,8 +66,8 @@ int conv_narrow_forward(struct plan *plan, int index, const struct conv_shape *c
         plan_add_kernel(plan, kernel_grouped, 5, (const int[]){x, weight, bias, zeros, y}, err);
     if (!step)
         return -1;
-    const int64_t numbers[] = {shape.n,         shape.h,      shape.w,   shape.channels,
-                               shape.per_group, shape.stride, shape.relu};
+    const int64_t numbers[] = {shape.n,     shape.h,         shape.w,      shape.channels,
+                               shape.inner, shape.per_group, shape.stride, shape.relu};
     memcpy(step->number, numbers, sizeof numbers);
     step->product = true;
     return 0;

@@ -7,22 +7,40 @@
 #include "model/nn/winograd4.h"
 
 /* With fewer tiles than this a filter that changes at every step is transformed for too little. */
-enum { FEWEST_TILES = 16 };
+enum { FEWEST_TILES = 16, NARROWEST = 4 };
 
 /* step->number[] */
-enum { N, H, W, IN, OUT, IN_INNER, OUT_INNER, THREADS, RELU, BIAS, RESIDUAL, NUMBERS };
+enum { N, H, W, IN, OUT, IN_INNER, OUT_INNER, THREADS, GROUPS, RELU, BIAS, RESIDUAL, NUMBERS };
 
 static struct winograd4_shape shape_of(const struct step *step)
 {
     const int64_t *k = step->number;
-    return (struct winograd4_shape){k[N],   k[H],        k[W],         k[IN],
-                                    k[OUT], k[IN_INNER], k[OUT_INNER], k[THREADS]};
+    return (struct winograd4_shape){k[N],        k[H],         k[W],       k[IN],    k[OUT],
+                                    k[IN_INNER], k[OUT_INNER], k[THREADS], k[GROUPS]};
+}
+
+/* Channels in and out of what is computed as one: those of a group, or of as many narrow groups as
+ * fill a panel, with zeros between them. */
+static int64_t channels_of_block(const struct conv_shape *c, int channels)
+{
+    int64_t per_group = channels / c->groups;
+    return c->groups == 1 || per_group > WINOGRAD4_CHANNELS ? per_group : WINOGRAD4_CHANNELS;
 }
 
 static bool able(const struct conv_shape *c)
 {
-    return winograd4_able() && c->kernel == 3 && c->stride == 1 && c->pad == 1 && c->groups == 1 &&
+    return winograd4_able() && c->kernel == 3 && c->stride == 1 && c->pad == 1 &&
            c->in.c % WINOGRAD4_CHANNELS == 0 && c->out.c % WINOGRAD4_CHANNELS == 0;
+}
+
+/* Groups that fill panels or of which panels hold several. Where channels lie last, the 36 pixels
+ * of a tile fall into the same few sets of the cache, and other ways are faster. */
+static bool able_groups(const struct conv_shape *c)
+{
+    int64_t per_group = c->in.c / c->groups;
+    return able(c) && conv_blocks_of_16() && c->in.c == c->out.c &&
+           (per_group % WINOGRAD4_CHANNELS == 0 || WINOGRAD4_CHANNELS % per_group == 0) &&
+           per_group >= NARROWEST;
 }
 
 static bool enough_tiles(const struct conv_shape *c)
@@ -39,31 +57,52 @@ static bool enough_tiles(const struct conv_shape *c)
 bool conv_winograd4_pays(const struct plan *plan, int index, const struct conv_shape *c)
 {
     bool frozen = node_frozen(plan, index), inference = plan_inference(plan);
+    if (c->groups > 1)
+        return inference && frozen && able_groups(c);
     return able(c) && (inference || c->in.n > 1) && (frozen || enough_tiles(c));
 }
 
 bool conv_winograd4_trains(const struct plan *plan, int index, const struct conv_shape *c)
 {
-    return able(c) && (node_frozen(plan, index) || enough_tiles(c)) &&
+    return able(c) && c->groups == 1 && (node_frozen(plan, index) || enough_tiles(c)) &&
            !plan_node(plan, index)->equal_channels;
 }
 
 /* ---- filters ---- */
 
+/* Filters of block `block` as one of all its channels, from those of its groups. */
+static void spread_groups(float *dense, const float *weight, const struct conv_shape *c,
+                          int64_t block)
+{
+    enum { TAPS = 9 };
+    int64_t side = channels_of_block(c, c->in.c), group = c->in.c / c->groups;
+    memset(dense, 0, (size_t)(side * side * TAPS) * sizeof *dense);
+    for (int64_t o = 0; o < side; o++)
+        memcpy(dense + (o * side + o / group * group) * TAPS,
+               weight + (block * side + o) * group * TAPS, (size_t)(group * TAPS) * sizeof *dense);
+}
+
 static int fill_filter(struct plan *plan, struct pack *pack, struct error *err)
 {
     const struct node *node = plan_node(plan, pack->node);
     struct conv_shape c = conv_describe(plan, pack->node);
-    if (node->folded_norm < 0) {
+    if (node->folded_norm < 0 && c.groups == 1) {
         winograd4_filter(pack->plain, node_param(plan, pack->node, 0), c.in.c, c.out.c);
         return 0;
     }
+    int64_t in = channels_of_block(&c, c.in.c), out = channels_of_block(&c, c.out.c);
     struct pack plain = *pack;
-    plain.plain = malloc((size_t)(9 * (int64_t)c.in.c * c.out.c) * sizeof(float));
+    size_t count = (size_t)(9 * (int64_t)c.in.c / c.groups * c.out.c);
+    plain.plain = malloc((count + (size_t)(9 * in * out)) * sizeof(float));
     if (!plain.plain)
         return error_set(err, ERR_MEMORY, "out of memory for packing weights");
     int rc = conv_fill_weight(plan, &plain, err);
-    winograd4_filter(pack->plain, plain.plain, c.in.c, c.out.c);
+    float *dense = plain.plain;
+    for (int64_t b = 0; b < c.out.c / out; b++) {
+        if (c.groups > 1)
+            spread_groups(dense = plain.plain + count, plain.plain, &c, b);
+        winograd4_filter(pack->plain + b * WINOGRAD4_POINTS * in * out, dense, in, out);
+    }
     free(plain.plain);
     return rc;
 }
@@ -79,7 +118,7 @@ static int fill_turned(struct plan *plan, struct pack *pack, struct error *err)
 static int pack_filter(struct plan *plan, int index, const struct conv_shape *c,
                        int (*fill)(struct plan *, struct pack *, struct error *), struct error *err)
 {
-    int64_t count = WINOGRAD4_POINTS * (int64_t)c->in.c * c->out.c;
+    int64_t count = WINOGRAD4_POINTS * channels_of_block(c, c->in.c) * c->out.c;
     dnnl_memory_desc_t md = md_of(1, &count, dnnl_a);
     return plan_pack(plan, index, 0, &md, &md, fill, err);
 }
@@ -115,9 +154,9 @@ static int new_alike(struct plan *plan, struct shape shape, int64_t channels, in
 static void set_numbers(struct step *step, const struct winograd4_shape *s,
                         const struct conv_shape *c)
 {
-    const int64_t numbers[NUMBERS] = {s->n,    s->h,        s->w,         s->in,
-                                      s->out,  s->in_inner, s->out_inner, s->threads,
-                                      c->relu, c->bias,     c->sum};
+    const int64_t numbers[NUMBERS] = {s->n,      s->h,        s->w,         s->in,
+                                      s->out,    s->in_inner, s->out_inner, s->threads,
+                                      s->groups, c->relu,     c->bias,      c->sum};
     memcpy(step->number, numbers, sizeof numbers);
     step->product = true;
 }
@@ -125,8 +164,17 @@ static void set_numbers(struct step *step, const struct winograd4_shape *s,
 static struct winograd4_shape shape_for(const struct conv_shape *c, int64_t in_inner,
                                         int64_t out_inner)
 {
-    return (struct winograd4_shape){c->in.n,  c->in.h,  c->in.w,   c->in.c,
-                                    c->out.c, in_inner, out_inner, omp_get_max_threads()};
+    return (struct winograd4_shape){
+        .n = c->in.n,
+        .h = c->in.h,
+        .w = c->in.w,
+        .in = c->in.c,
+        .out = c->out.c,
+        .in_inner = in_inner,
+        .out_inner = out_inner,
+        .threads = omp_get_max_threads(),
+        .groups = c->in.c / channels_of_block(c, c->in.c),
+    };
 }
 
 /* ---- forward ---- */
@@ -178,7 +226,7 @@ int conv_winograd4_grad_input(struct plan *plan, int index, const struct conv_sh
     int dx = new_alike(plan, c->in, c->out.c, &in_inner, err);
     if (dy < 0 || dx < 0)
         return -1;
-    const struct conv_shape turned = {.in = c->out, .out = c->in};
+    const struct conv_shape turned = {.in = c->out, .out = c->in, .groups = 1};
     const struct winograd4_shape s = shape_for(&turned, out_inner, in_inner);
     const int slots[] = {dy, pack_filter(plan, index, c, fill_turned, err),
                          plan_floats(plan, winograd4_scratch(&s), err), dx};

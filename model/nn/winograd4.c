@@ -38,8 +38,8 @@ static struct winograd4_window tile_of(const struct winograd4_shape *s,
                                        const struct winograd4_plane *plane, int64_t index)
 {
     int64_t rows = up(s->h, SIDE), columns = up(s->w, SIDE);
-    return (struct winograd4_window){plane, index / (rows * columns),
-                                     index / columns % rows * SIDE, index % columns * SIDE, SIDE};
+    return (struct winograd4_window){plane, index / (rows * columns), index / columns % rows * SIDE,
+                                     index % columns * SIDE, SIDE};
 }
 
 static struct winograd4_window data_of(struct winograd4_window tile)
@@ -90,42 +90,44 @@ void winograd4_filter_turned(float *packed, const float *weight, int64_t in, int
 
 /* ---- the convolution ---- */
 
-/* How its work is cut: blocks of tiles, and where those are few, parts of the results' channels. */
+/* How its work is cut: groups, blocks of tiles, and where those are few, parts of the results'
+ * channels of a group. */
 struct cut {
+    int64_t in, out;                      /* channels of a group */
     int64_t blocks, tiles, parts, panels; /* tiles of a block, panels of a part */
 };
 
 static struct cut cut_of(const struct winograd4_shape *s)
 {
-    struct cut cut;
-    int64_t tiles = winograd4_tiles(s), panels = s->out / product_width();
+    struct cut cut = {.in = s->in / s->groups, .out = s->out / s->groups, .parts = 1};
+    int64_t tiles = winograd4_tiles(s), panels = cut.out / product_width();
+    int64_t items = up(tiles, MOST_TILES) * s->groups;
     cut.blocks = up(tiles, MOST_TILES);
-    cut.parts = 1;
-    if (cut.blocks < s->threads)
-        cut.parts = up(s->threads, cut.blocks) < panels ? up(s->threads, cut.blocks) : panels;
-    else
+    if (items < s->threads)
+        cut.parts = up(s->threads, items) < panels ? up(s->threads, items) : panels;
+    else if (s->groups == 1)
         cut.blocks = up(cut.blocks, s->threads) * s->threads; /* as many for each */
     cut.tiles = up(tiles, cut.blocks);
     cut.panels = up(panels, cut.parts);
     return cut;
 }
 
-static int64_t thread_scratch(const struct winograd4_shape *s, const struct cut *cut)
+static int64_t thread_scratch(const struct cut *cut)
 {
     int64_t out = cut->panels * product_width();
-    return POINTS * (cut->tiles * (s->in + out) + 2 * LINE);
+    return POINTS * (cut->tiles * (cut->in + out) + 2 * LINE);
 }
 
 int64_t winograd4_scratch(const struct winograd4_shape *s)
 {
     struct cut cut = cut_of(s);
-    return s->threads * thread_scratch(s, &cut);
+    return s->threads * thread_scratch(&cut);
 }
 
-/* One block of tiles for one part of the results' channels. */
+/* One block of tiles for one part of the results' channels of one group. */
 static void convolve_block(const struct winograd4_finish *f, const float *x, const float *packed,
                            float *scratch, const struct winograd4_shape *s, const struct cut *cut,
-                           int64_t block, int64_t part)
+                           int64_t group, int64_t block, int64_t part)
 {
     const struct winograd4_plane from = {s->h, s->w, s->in, s->in_inner},
                                  to = {s->h, s->w, s->out, s->out_inner};
@@ -133,38 +135,40 @@ static void convolve_block(const struct winograd4_finish *f, const float *x, con
                                      *after = winograd4_transform_for(s->out_inner);
     int64_t width = product_width(), all = winograd4_tiles(s), first = block * cut->tiles;
     int64_t tiles = all - first < cut->tiles ? all - first : cut->tiles;
-    int64_t panel = part * cut->panels, panels = s->out / width - panel;
+    int64_t panel = part * cut->panels, panels = cut->out / width - panel;
     panels = panels < cut->panels ? panels : cut->panels;
     if (tiles <= 0 || panels <= 0)
         return;
-    int64_t data_point = tiles * s->in + LINE, out = panels * width;
-    int64_t product_point = tiles * out + LINE;
+    int64_t in = cut->in, out = panels * width, filters = in * width;
+    int64_t data_point = tiles * in + LINE, product_point = tiles * out + LINE;
     float *data = scratch, *products = scratch + POINTS * data_point;
+    packed += (group * (cut->out / width) + panel) * POINTS * filters;
     for (int64_t t = 0; t < tiles; t++) {
         struct winograd4_window window = data_of(tile_of(s, &from, first + t));
-        before->window(data + t * s->in, data_point, x, &window);
+        before->window(data + t * in, data_point, x, &window, group * in, in);
     }
     for (int p = 0; p < POINTS; p++) /* whose data stay in the cache for all panels */
         for (int64_t k = 0; k < panels; k++) {
-            const float *filter = packed + ((panel + k) * POINTS + p) * s->in * width;
+            const float *filter = packed + (k * POINTS + p) * filters;
             int64_t ahead = k + 1 < panels ? POINTS : 1 - k * POINTS;
             bool last = p + 1 == POINTS && k + 1 == panels;
             product_run(&(struct product){
                 .out = products + p * product_point + k * width,
                 .a = data + p * data_point,
                 .b = filter,
-                .next = last ? NULL : filter + ahead * s->in * width,
+                .next = last ? NULL : filter + ahead * filters,
                 .rows = tiles,
-                .n = s->in,
+                .n = in,
                 .out_row = out,
-                .a_row = s->in,
+                .a_row = in,
                 .a_next = 1,
                 .b_next = width,
             });
         }
     for (int64_t t = 0; t < tiles; t++) {
         struct winograd4_window tile = tile_of(s, &to, first + t);
-        after->results(f, &tile, panel * width, out, products + t * out, product_point);
+        after->results(f, &tile, group * cut->out + panel * width, out, products + t * out,
+                       product_point);
     }
 }
 
@@ -174,11 +178,12 @@ void winograd4_convolution(float *y, const float *x, const float *packed, const 
 {
     const struct winograd4_finish finish = {y, bias, residual, relu};
     const struct cut cut = cut_of(s);
-    int64_t own = thread_scratch(s, &cut);
+    int64_t own = thread_scratch(&cut);
+    int64_t items = cut.blocks * cut.parts; /* of a group, whose filters stay in the cache */
 #pragma omp parallel for schedule(static) num_threads(s->threads)
-    for (int64_t item = 0; item < cut.blocks * cut.parts; item++)
+    for (int64_t item = 0; item < s->groups * items; item++)
         convolve_block(&finish, x, packed, scratch + omp_get_thread_num() * own, s, &cut,
-                       item / cut.parts, item % cut.parts);
+                       item / items, item % items / cut.parts, item % items % cut.parts);
 }
 
 /* ---- the gradient of the filters ---- */
@@ -259,8 +264,8 @@ void winograd4_weight_gradient(float *dw, const float *x, const float *dy, float
         for (int64_t t = 0; t < tiles; t++) {
             struct winograd4_window x_window = data_of(tile_of(s, &in, t));
             struct winograd4_window y_window = tile_of(s, &out, t);
-            before->window(data + t * s->in, tiles * s->in + LINE, x, &x_window);
-            after->window(grads + t * s->out, tiles * s->out + LINE, dy, &y_window);
+            before->window(data + t * s->in, tiles * s->in + LINE, x, &x_window, 0, s->in);
+            after->window(grads + t * s->out, tiles * s->out + LINE, dy, &y_window, 0, s->out);
         }
 #pragma omp for schedule(static)
         for (int64_t piece = 0; piece < up(s->in, ROWS) * columns; piece++)

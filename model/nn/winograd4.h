@@ -4,11 +4,13 @@
  * convolution with turned filters, the one of the filters the same products summed over tiles.
  *
  * A tile of data is transformed, multiplied and transformed back while it is in the cache, by
- * kernels for AVX2 and AVX-512 of our own; oneDNN 2 has this for AVX-512 alone, without gradients.
+ * kernels for AVX2 and AVX-512 of our own; oneDNN 2 has this for AVX-512 alone, without groups and
+ * gradients.
  *
- * Stride 1, padding 1; in and out are multiples of 32. A plane is (n, channels / inner, h, w,
- * inner): channels last where inner is all of them. Sums run in the same order for any number of
- * threads. Plain arrays, no allocation; a call runs on as many OpenMP threads as the shape names.
+ * Stride 1, padding 1; in and out of a group are multiples of 32. A plane is (n, channels / inner,
+ * h, w, inner): channels last where inner is all of them. Sums run in the same order for any number
+ * of threads. Plain arrays, no allocation; a call runs on as many OpenMP threads as the shape
+ * names.
  */
 #ifndef ONESHOT_NN_WINOGRAD4_H
 #define ONESHOT_NN_WINOGRAD4_H
@@ -22,6 +24,7 @@ struct winograd4_shape {
     int64_t n, h, w, in, out;
     int64_t in_inner, out_inner; /* multiples of 8 */
     int64_t threads;
+    int64_t groups; /* gradients: 1 */
 };
 
 /* Whether this processor has vectors wide enough for it to pay. */

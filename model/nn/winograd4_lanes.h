@@ -83,7 +83,8 @@ static inline __attribute__((always_inline)) void OF(weight_column)(OF(lanes) g[
 
 /* ---- both ways ---- */
 
-/* out = T in T' for a transform T that makes TO values of FROM; LOAD and STORE name them by y, x. */
+/* out = T in T' for a transform T that makes TO values of FROM; LOAD and STORE name them by y, x.
+ */
 #define BOTH_WAYS(T, FROM, TO, LOAD, STORE)                                                        \
     do {                                                                                           \
         OF(lanes) half_[FROM][TO], line_[FROM > TO ? FROM : TO];                                   \
@@ -117,15 +118,15 @@ static const float *OF(edge)(float *edge, const float *from, const struct winogr
 }
 
 TARGET static void OF(window)(float *points, int64_t point, const float *from,
-                              const struct winograd4_window *w)
+                              const struct winograd4_window *w, int64_t channel, int64_t channels)
 {
     const struct winograd4_plane *p = w->plane;
     float edge[REACH * REACH * LANES];
     bool inside = w->y >= 0 && w->x >= 0 && w->y + w->side <= p->h && w->x + w->side <= p->w;
     int64_t pixel = inside ? p->inner : LANES, row = (inside ? p->w : w->side) * pixel;
-    for (int64_t c = 0; c < p->channels; c += LANES) {
-        const float *source = inside ? from + winograd4_offset(p, w->image, c, w->y, w->x)
-                                     : OF(edge)(edge, from, w, c);
+    for (int64_t c = 0; c < channels; c += LANES) {
+        const float *source = inside ? from + winograd4_offset(p, w->image, channel + c, w->y, w->x)
+                                     : OF(edge)(edge, from, w, channel + c);
         float *to = points + c;
         if (w->side == REACH)
             BOTH_WAYS(OF(data_column), REACH, REACH, *OF(at_const)(source + y * row + x * pixel),

@@ -9,21 +9,13 @@ typedef float vector_16 __attribute__((vector_size(64), aligned(4), may_alias));
 
 enum { LINE = 16 /* floats of a cache line */ };
 
-/* A slice of the panel that comes next, from row i on, is called into the second-level cache. */
-static inline __attribute__((always_inline)) void call_next(const struct product *p, int64_t i,
-                                                            int64_t lane)
-{
-    if (p->next)
-        __builtin_prefetch(p->next + i * p->b_next + lane, 0, 2);
-}
-
 /*
  * A block of ROWS x 2 vectors of results stays in registers while a column of a and a row of b come
  * by. Sums in registers should be as many as it takes to keep two multipliers busy, and rows as
  * many as there are registers for, since b is read once for each block.
  *
- * TARGET's vectors hold LANES floats. The first blocks of a panel also call the next one: a block
- * computes for long enough that one line a row does not hold it up.
+ * The first blocks of a panel call a line of each row of the next one into the second-level cache,
+ * those behind them lines that are there already.
  */
 #define BLOCK(NAME, TARGET, VECTOR, ROWS)                                                          \
     __attribute__((target(TARGET))) static void NAME##_##ROWS(const struct product *p,             \
@@ -33,13 +25,13 @@ static inline __attribute__((always_inline)) void call_next(const struct product
         VECTOR sum[ROWS][2];                                                                       \
         float *out = p->out + row * p->out_row;                                                    \
         const float *a = p->a + row * p->a_row, *b = p->b;                                         \
+        const float *next = p->next && lane < 2 * LANES ? p->next + lane : b;                      \
         _Pragma("GCC unroll 12") for (int r = 0; r < ROWS; r++) for (int k = 0; k < 2; k++)        \
             sum[r][k] =                                                                            \
                 p->add ? *(const VECTOR *)(out + r * p->out_row + k * LANES) : (VECTOR){0};        \
-        for (int64_t i = 0; i < p->n; i++, a += p->a_next, b += p->b_next) {                       \
+        for (int64_t i = 0; i < p->n; i++, a += p->a_next, b += p->b_next, next += p->b_next) {    \
             VECTOR b0 = *(const VECTOR *)b, b1 = *(const VECTOR *)(b + LANES);                     \
-            if (lane < 2 * LANES)                                                                  \
-                call_next(p, i, lane);                                                             \
+            __builtin_prefetch(next, 0, 2);                                                        \
             _Pragma("GCC unroll 12") for (int r = 0; r < ROWS; r++)                                \
             {                                                                                      \
                 VECTOR x = a[r * p->a_row] - (VECTOR){0};                                          \
@@ -87,8 +79,7 @@ static const struct kernels *kernels(void)
                                           {avx512_1, avx512_2, avx512_3, avx512_4, avx512_5,
                                            avx512_6, avx512_7, avx512_8, avx512_9, avx512_10,
                                            avx512_11, avx512_12}};
-    static const struct kernels avx2 = {
-        16, 6, {avx2_1, avx2_2, avx2_3, avx2_4, avx2_5, avx2_6}};
+    static const struct kernels avx2 = {16, 6, {avx2_1, avx2_2, avx2_3, avx2_4, avx2_5, avx2_6}};
     static const struct kernels plain = {
         16, 6, {plain_1, plain_2, plain_3, plain_4, plain_5, plain_6}};
     if (__builtin_cpu_supports("avx512f"))

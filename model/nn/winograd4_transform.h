@@ -41,9 +41,9 @@ struct winograd4_finish {
  * points of a tile lie `point` floats apart. */
 struct winograd4_transform {
     int lanes;
-    /* All channels of a window: channel c of point k goes to points[k * point + c]. */
+    /* Channels of a window from `channel` on: the c-th of point k goes to points[k * point + c]. */
     void (*window)(float *points, int64_t point, const float *from,
-                   const struct winograd4_window *window);
+                   const struct winograd4_window *window, int64_t channel, int64_t channels);
     /* The results of a tile (side WINOGRAD4_SIDE) from its products, channels from `channel` on. */
     void (*results)(const struct winograd4_finish *finish, const struct winograd4_window *tile,
                     int64_t channel, int64_t channels, const float *products, int64_t point);

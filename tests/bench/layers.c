@@ -70,9 +70,6 @@ static void watch(void *context, const struct run_note *note)
     double now = bench_now();
     if (note && note->product)
         w->products += now - w->last;
-    if (note && getenv("BENCH_LAYERS"))
-        printf("@ %s|%s|%s|%d %.3f\n", note->op, note->layer, note->how, note->product,
-               (now - w->last) * 1e3);
     w->last = bench_now();
 }
 

@@ -72,6 +72,14 @@ static const struct example examples[] = {
     {OP_CONV, 1, 64, 9, 8, 64, 3, 1, 1, 4, BATCH | RELU | LEAD | TRAIL},
     {OP_CONV, 1, 128, 7, 7, 128, 3, 2, 1, 4, RUNNING | LEAD},
     {OP_CONV, 2, 12, 5, 5, 18, 3, 1, 1, 3, BIAS | RELU},
+    /* Groups by tiles of 4x4: 4, 8, 16, 32 and 64 channels in each, alone and side by side. */
+    {OP_CONV, 1, 64, 18, 15, 64, 3, 1, 1, 16, RUNNING | RELU | LEAD},
+    {OP_CONV, 1, 64, 18, 15, 64, 3, 1, 1, 8, RUNNING | RELU},
+    {OP_CONV, 1, 96, 9, 17, 96, 3, 1, 1, 6, BATCH | RELU | LEAD | TRAIL},
+    {OP_CONV, 1, 96, 9, 17, 96, 3, 1, 1, 3, RUNNING | RELU | LEAD | TRAIL},
+    {OP_CONV, 2, 128, 6, 5, 128, 3, 1, 1, 2, RUNNING | ADD_INPUT | RELU},
+    {OP_CONV, 1, 64, 9, 11, 64, 3, 2, 1, 16, RUNNING | RELU | LEAD | TRAIL},
+    {OP_CONV, 1, 64, 9, 11, 64, 3, 2, 1, 2, BATCH | RELU | LEAD | TRAIL},
     /* Residual sums, on either side of what they meet. */
     {OP_CONV, 1, 32, 10, 9, 32, 3, 1, 1, 1, RUNNING | ADD_BEFORE | RELU | TRAIL},
     {OP_CONV, 1, 32, 10, 9, 32, 3, 1, 1, 1, RUNNING | ADD_AFTER | RELU | LAST},

@@ -11,9 +11,18 @@
 #define TOLERANCE 2e-5
 
 static const struct winograd4_shape shapes[] = {
-    {2, 7, 9, 32, 64, 8, 32, 1},   {1, 8, 8, 64, 32, 64, 8, 1},  {3, 5, 4, 32, 32, 16, 16, 1},
-    {1, 1, 1, 32, 32, 32, 8, 1},   {1, 33, 30, 32, 64, 8, 8, 1}, {5, 14, 14, 32, 32, 32, 32, 1},
-    {1, 9, 10, 96, 160, 8, 16, 1},
+    {2, 7, 9, 32, 64, 8, 32, 1, 1},   {1, 8, 8, 64, 32, 64, 8, 1, 1},
+    {3, 5, 4, 32, 32, 16, 16, 1, 1},  {1, 1, 1, 32, 32, 32, 8, 1, 1},
+    {1, 33, 30, 32, 64, 8, 8, 1, 1},  {5, 14, 14, 32, 32, 32, 32, 1, 1},
+    {1, 9, 10, 96, 160, 8, 16, 1, 1}, {1, 47, 45, 32, 32, 16, 32, 1, 1},
+};
+
+/* Gradients are there for one group alone. */
+static const struct winograd4_shape grouped[] = {
+    {1, 9, 10, 96, 96, 16, 16, 1, 3},
+    {2, 7, 5, 64, 64, 64, 8, 1, 2},
+    {1, 30, 31, 64, 128, 8, 32, 1, 2},
+    {1, 3, 3, 128, 128, 16, 128, 1, 2},
 };
 
 struct values {
@@ -37,7 +46,7 @@ static struct values open_values(const struct winograd4_shape *s)
     return (struct values){*s,
                            random_floats(pixels * s->in, 1),
                            random_floats(pixels * s->out, 2),
-                           random_floats(9 * s->in * s->out, 3),
+                           random_floats(9 * s->in / s->groups * s->out, 3),
                            random_floats(s->out, 4),
                            random_floats(pixels * s->out, 5)};
 }
@@ -61,14 +70,16 @@ static int64_t place(const struct winograd4_shape *s, int64_t channels, int64_t 
 #define FOR_PRODUCTS(s, VISIT)                                                                     \
     for (int64_t n = 0; n < (s)->n; n++)                                                           \
         for (int64_t o = 0; o < (s)->out; o++)                                                     \
-            for (int64_t i = 0; i < (s)->in; i++)                                                  \
+            for (int64_t k = 0; k < (s)->in / (s)->groups; k++)                                    \
                 for (int64_t p = 0; p < (s)->h * (s)->w * 9; p++) {                                \
                     int64_t y = p / 9 / (s)->w, x = p / 9 % (s)->w, t = p % 9;                     \
                     int64_t fy = y + t / 3 - 1, fx = x + t % 3 - 1;                                \
                     if (fy < 0 || fy >= (s)->h || fx < 0 || fx >= (s)->w)                          \
                         continue;                                                                  \
+                    int64_t per = (s)->in / (s)->groups,                                           \
+                            i = o / ((s)->out / (s)->groups) * per + k;                            \
                     int64_t xi = place(s, (s)->in, (s)->in_inner, n, i, fy, fx);                   \
-                    int64_t wi = (o * (s)->in + i) * 9 + t;                                        \
+                    int64_t wi = (o * per + k) * 9 + t;                                            \
                     int64_t yi = place(s, (s)->out, (s)->out_inner, n, o, y, x);                   \
                     VISIT;                                                                         \
                 }
@@ -89,7 +100,10 @@ static void convolve(const struct values *v, int64_t threads, float *y)
     s.threads = threads;
     float *packed = malloc((size_t)(WINOGRAD4_POINTS * s.in * s.out) * sizeof(float));
     float *scratch = malloc((size_t)winograd4_scratch(&s) * sizeof(float));
-    winograd4_filter(packed, v->weight, s.in, s.out);
+    int64_t in = s.in / s.groups, out = s.out / s.groups;
+    for (int64_t g = 0; g < s.groups; g++)
+        winograd4_filter(packed + g * WINOGRAD4_POINTS * in * out, v->weight + g * 9 * in * out, in,
+                         out);
     winograd4_convolution(y, v->x, packed, v->bias, v->residual, true, scratch, &s);
     free(packed);
     free(scratch);
@@ -98,7 +112,8 @@ static void convolve(const struct values *v, int64_t threads, float *y)
 static void input_gradient(const struct values *v, int64_t threads, float *dx)
 {
     struct winograd4_shape s = v->s;
-    struct winograd4_shape turned = {s.n, s.h, s.w, s.out, s.in, s.out_inner, s.in_inner, threads};
+    struct winograd4_shape turned = {s.n,         s.h,        s.w,     s.out, s.in,
+                                     s.out_inner, s.in_inner, threads, 1};
     float *packed = malloc((size_t)(WINOGRAD4_POINTS * s.in * s.out) * sizeof(float));
     float *scratch = malloc((size_t)winograd4_scratch(&turned) * sizeof(float));
     winograd4_filter_turned(packed, v->weight, s.in, s.out);
@@ -132,9 +147,9 @@ static void check_run(const struct values *v, void (*run)(const struct values *,
     free(more);
 }
 
-START_TEST(results)
+static void check_results(const struct winograd4_shape *shape)
 {
-    struct values v = open_values(&shapes[_i]);
+    struct values v = open_values(shape);
     const struct winograd4_shape *s = &v.s;
     int64_t pixels = s->n * s->h * s->w, count = pixels * s->out;
     double *expected = calloc((size_t)count, sizeof *expected);
@@ -147,6 +162,17 @@ START_TEST(results)
     check_run(&v, convolve, expected, count, "the result");
     free(expected);
     close_values(&v);
+}
+
+START_TEST(results)
+{
+    check_results(&shapes[_i]);
+}
+END_TEST
+
+START_TEST(results_of_groups)
+{
+    check_results(&grouped[_i]);
 }
 END_TEST
 
@@ -169,7 +195,7 @@ END_TEST
 /* Rounding must not make a pattern of tiles where there is none. */
 START_TEST(flat_planes_stay_flat)
 {
-    const struct winograd4_shape shape = {1, 20, 20, 32, 32, 8, 8, 1};
+    const struct winograd4_shape shape = {1, 20, 20, 32, 32, 8, 8, 1, 1};
     struct values v = open_values(&shape);
     for (int64_t k = 0; k < 400 * 32; k++) {
         v.x[k] = .1f + .01f * (float)(k % 8);
@@ -186,11 +212,12 @@ END_TEST
 
 int main(void)
 {
-    enum { SHAPES = sizeof shapes / sizeof *shapes };
+    enum { SHAPES = sizeof shapes / sizeof *shapes, GROUPED = sizeof grouped / sizeof *grouped };
     Suite *suite = suite_create("winograd4");
     TCase *tc = tcase_create("winograd4");
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, results, 0, SHAPES);
+    tcase_add_loop_test(tc, results_of_groups, 0, GROUPED);
     tcase_add_loop_test(tc, gradients, 0, SHAPES);
     tcase_add_test(tc, flat_planes_stay_flat);
     suite_add_tcase(suite, tc);
