@@ -152,7 +152,7 @@ static size_t keep_header(char *text, size_t size, size_t count, void *context)
     return length;
 }
 
-static size_t keep_body(char *bytes, size_t size, size_t count, void *context)
+size_t answer_keep(char *bytes, size_t size, size_t count, void *context)
 {
     struct answer *answer = context;
     size_t length = size * count;
@@ -193,7 +193,7 @@ struct answer http(const struct process *process, const char *method, const char
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 3L * PATIENCE_MS);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, keep_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, &answer);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep_body);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, answer_keep);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
     CURLcode code = curl_easy_perform(curl);
     ck_assert_msg(code == CURLE_OK, "%s %s: %s", method, path, curl_easy_strerror(code));
@@ -341,4 +341,18 @@ struct bytes multipart(const struct part *parts, size_t count)
     fprintf(out, "--XX--\r\n");
     fclose(out);
     return body;
+}
+
+long process_peak_kb(const struct process *process)
+{
+    char path[64], line[256];
+    long kb = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)process->pid);
+    FILE *file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %ld", &kb) == 1)
+            break;
+    fclose(file);
+    return kb;
 }

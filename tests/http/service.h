@@ -51,6 +51,9 @@ char *process_log(const struct process *process);
 /* Waits until the log holds a text, `times` times; fails after 20 seconds. */
 void process_expect_log(const struct process *process, const char *text, int times);
 
+/* The service's memory at its largest so far, in kilobytes. */
+long process_peak_kb(const struct process *process);
+
 /* ---- a client that behaves ---- */
 
 struct answer {
@@ -64,6 +67,9 @@ struct answer {
 struct answer http(const struct process *process, const char *method, const char *path,
                    const char *const *headers, const void *body, size_t length);
 void answer_free(struct answer *answer);
+
+/* For requests of a test's own: libcurl's write function that fills `context`, a struct answer. */
+size_t answer_keep(char *bytes, size_t size, size_t count, void *context);
 
 /* Value of a header of an answer, in memory of the next call's; NULL when absent. */
 const char *answer_header(const struct answer *answer, const char *name);

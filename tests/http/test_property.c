@@ -345,18 +345,6 @@ static void make_misplaced(struct made *made, json_t *operations)
 
 /* ---- sending and judging ---- */
 
-static size_t keep(char *bytes, size_t size, size_t count, void *context)
-{
-    struct answer *answer = context;
-    size_t length = size * count;
-    answer->body = realloc(answer->body, answer->length + length + 1);
-    ck_assert_ptr_nonnull(answer->body);
-    memcpy(answer->body + answer->length, bytes, length);
-    answer->length += length;
-    answer->body[answer->length] = 0;
-    return length;
-}
-
 static struct answer send_made(const struct made *made)
 {
     struct answer answer = {.status = 0};
@@ -386,7 +374,7 @@ static struct answer send_made(const struct made *made)
     curl_easy_setopt(curl, CURLOPT_CUSTOMREQUEST, made->method);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, list);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 60000L);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, keep);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, answer_keep);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
     CURLcode code = curl_easy_perform(curl);
     ck_assert_msg(code == CURLE_OK, "%s %s: %s", made->method, url, curl_easy_strerror(code));

@@ -549,21 +549,6 @@ END_TEST
 
 /* ---- harm ---- */
 
-/* Peak memory of the service, in KB. */
-static long peak(void)
-{
-    char path[64], line[256];
-    long kb = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)service.pid);
-    FILE *file = fopen(path, "r");
-    ck_assert_ptr_nonnull(file);
-    while (fgets(line, sizeof line, file))
-        if (strncmp(line, "VmHWM:", 6) == 0)
-            kb = strtol(line + 6, NULL, 10);
-    fclose(file);
-    return kb;
-}
-
 static void attack(const uint8_t *bytes, size_t length, bool gzip, int status, const char *has)
 {
     static const char *const accepts[] = {"Accept: application/json", "Accept: application/x-nifti",
@@ -584,7 +569,7 @@ START_TEST(files_that_mean_harm)
 {
     setup(NULL, NULL);
     check(predict(NULL), 200, "burden");
-    long before = peak();
+    long before = process_peak_kb(&service);
     uint8_t header[1024];
     struct nifti_maker m = nifti_default(30000, 30000, 10); /* 18 GB in 377 bytes */
     nifti_header(&m, header);
@@ -630,7 +615,8 @@ START_TEST(files_that_mean_harm)
     free(head);
     free(tail);
     free(zip);
-    ck_assert_msg(peak() - before < 100 * 1024, "%ld KB more", peak() - before);
+    ck_assert_msg(process_peak_kb(&service) - before < 100 * 1024, "%ld KB more",
+                  process_peak_kb(&service) - before);
     check(predict(NULL), 200, "burden");
     teardown();
 }

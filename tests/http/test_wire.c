@@ -89,21 +89,6 @@ START_TEST(floods_of_headers)
 }
 END_TEST
 
-/* The service's memory at its largest so far, in kilobytes. */
-static long peak_kb(void)
-{
-    char path[64], line[256];
-    long kb = 0;
-    snprintf(path, sizeof path, "/proc/%d/status", (int)service.pid);
-    FILE *file = fopen(path, "r");
-    ck_assert_ptr_nonnull(file);
-    while (fgets(line, sizeof line, file))
-        if (sscanf(line, "VmHWM: %ld", &kb) == 1)
-            break;
-    fclose(file);
-    return kb;
-}
-
 START_TEST(a_hundred_thousand_parts)
 {
     enum { PARTS = 100000 };
@@ -116,7 +101,7 @@ START_TEST(a_hundred_thousand_parts)
     };
     setup(NULL, NULL);
     check(predict(NULL), 200, "burden");
-    long before = peak_kb();
+    long before = process_peak_kb(&service);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         struct bytes body = {NULL, 0};
         FILE *out = open_memstream((char **)&body.data, &body.length);
@@ -131,7 +116,7 @@ START_TEST(a_hundred_thousand_parts)
         free(body.data);
     }
     /* The body itself, and no more than that again. */
-    ck_assert_int_lt(peak_kb() - before, 100 * 1024);
+    ck_assert_int_lt(process_peak_kb(&service) - before, 100 * 1024);
     check(predict(NULL), 200, "burden");
     teardown();
 }

@@ -1,7 +1,5 @@
 /* data/dataset: layouts, class sources, what is wrong with files, loading, order. */
 #include <check.h>
-#include <ftw.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,45 +8,9 @@
 
 #include "model/data/dataset.h"
 #include "tests/unit/failing_memory.h"
+#include "tests/unit/folder.h"
 
 /* ---- a folder of our own ---- */
-
-static char root[64];
-
-static void set_up(void)
-{
-    snprintf(root, sizeof root, "/tmp/test_dataset_XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(root));
-}
-
-static int remove_one(const char *path, const struct stat *info, int flag, struct FTW *where)
-{
-    (void)info;
-    (void)flag;
-    (void)where;
-    return remove(path);
-}
-
-static void tear_down(void)
-{
-    nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-static const char *in_root(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* One of four rotating buffers. */
-static const char *in_root(const char *format, ...)
-{
-    static char paths[4][256];
-    static int next;
-    char *path = paths[next++ % 4];
-    int n = snprintf(path, sizeof paths[0], "%s/", root);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(path + n, sizeof paths[0] - (size_t)n, format, args);
-    va_end(args);
-    return path;
-}
 
 static void folder(const char *name)
 {
@@ -508,7 +470,7 @@ int main(void)
 {
     Suite *suite = suite_create("dataset");
     TCase *tc = tcase_create("dataset");
-    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_checked_fixture(tc, root_make, root_remove);
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, pairs_are_found_by_name);
     tcase_add_test(tc, bad_pairs_are_listed_by_file);

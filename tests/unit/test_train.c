@@ -2,7 +2,6 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <jansson.h>
 #include <math.h>
 #include <signal.h>
@@ -18,39 +17,9 @@
 #include "model/data/image.h"
 #include "model/data/phantom.h"
 #include "server/train_settings.h"
+#include "tests/unit/folder.h"
 
 enum { SIDE = 96, SLICES = 3 };
-
-static char root[64];
-
-static const char *in_root(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-/* One of eight rotating buffers. */
-static const char *in_root(const char *format, ...)
-{
-    static char paths[8][256];
-    static int next;
-    char *path = paths[next++ % 8];
-    int n = snprintf(path, sizeof paths[0], "%s/", root);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(path + n, sizeof paths[0] - (size_t)n, format, args);
-    va_end(args);
-    return path;
-}
-
-static int remove_one(const char *path, const struct stat *info, int flag, struct FTW *where)
-{
-    (void)info;
-    (void)flag;
-    (void)where;
-    return remove(path);
-}
-
-static void tear_down(void)
-{
-    nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
 
 static void save(const char *path, const uint8_t *pixels, int width, int height)
 {
@@ -62,8 +31,7 @@ static void set_up(void)
 {
     static const char *const folders[] = {"seg", "seg/imgs", "seg/masks", "cls"};
     struct error err;
-    snprintf(root, sizeof root, "/tmp/test_train_XXXXXX");
-    ck_assert_ptr_nonnull(mkdtemp(root));
+    root_make();
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(mkdir(in_root("%s", folders[i]), 0777), 0);
     for (int i = 0; i < SLICES; i++) {
@@ -320,7 +288,7 @@ int main(void)
     Suite *suite = suite_create("train");
     TCase *tc = tcase_create("train");
     tcase_set_timeout(tc, 300);
-    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_add_checked_fixture(tc, set_up, root_remove);
     tcase_add_test(tc, the_papers_recipe_is_one_flag);
     tcase_add_test(tc, settings_are_described_by_the_line);
     tcase_add_test(tc, wrong_calls_are_refused);
