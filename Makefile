@@ -62,7 +62,7 @@ objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 parallel    = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
 .PHONY: all deps demo model test test-programs test-unit test-http test-browser test-overfit test-deploy \
-        parity bench fuzz fuzz-run soak soak-long asan tsan valgrind format tidy lint readme install clean help FORCE
+        parity bench bench-stream fuzz fuzz-run soak soak-long asan tsan valgrind format tidy lint readme install clean help FORCE
 
 all: $(BUILD)/oneshot ## build/oneshot, the one program (the default)
 
@@ -136,6 +136,11 @@ $(BUILD)/tests/parity: $(call objects,$(wildcard tests/golden/parity*.c)) $(BUIL
 $(BUILD)/tests/bench: $(call objects,$(wildcard tests/bench/*.c)) $(BUILD)/libapi.a $(BUILD)/libmodel.a
 	$(call link)
 
+# Processes and their figures as in tests/soak.
+$(BUILD)/tests/stream: $(call objects,tests/stream/stream.c tests/soak/subject.c tests/soak/small.c) \
+                       $(BUILD)/libmodel.a
+	$(call link)
+
 $(BUILD)/tests/soak: $(call objects,$(wildcard tests/soak/*.c)) $(BUILD)/libmodel.a
 	$(call link)
 
@@ -189,6 +194,9 @@ test-deploy: deps ## docker/ as root: the image behind HAProxy and nginx, servic
 
 parity: $(BUILD)/tests/parity ## compare with recorded outputs of the reference in FIXTURES
 	$(BUILD)/tests/parity $(FIXTURES)
+
+bench-stream: $(BUILD)/oneshot $(BUILD)/tests/stream ## a volume of 300 slices through the service: first result, overhead, memory
+	$(BUILD)/tests/stream $(BUILD)/oneshot
 
 bench: $(BUILD)/tests/bench ## time of a slice, its stages, a training iteration; BACKBONES="resnet18 resnet50"
 	$(BUILD)/tests/bench $(BACKBONES)

@@ -11,12 +11,10 @@
  *   --idle N         seconds of silence that end a connection (3)
  *   --unbounded      memory is printed, not judged: sanitizers, valgrind
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "model/net/store.h"
@@ -30,35 +28,6 @@ struct settings {
     bool bounded;
     char *const *command;
 };
-
-double now_ms(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
-}
-
-void nap_ms(int ms)
-{
-    nanosleep(&(struct timespec){ms / 1000, (long)(ms % 1000) * 1000000}, NULL);
-}
-
-void die(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fputs("soak: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(1);
-}
-
-unsigned next_random(unsigned *state)
-{
-    *state = *state * 1664525u + 1013904223u;
-    return *state >> 8;
-}
 
 /* ---- the model ---- */
 
@@ -228,7 +197,7 @@ static int soak(const struct settings *set)
         if (stat(path, &file) != 0)
             die("no weight file");
     }
-    double ready = subject_start(&subject, set->command, path, set->idle, patience), peak;
+    double ready = subject_start(&subject, set->command, path, 2, set->idle, patience), peak;
     printf("== %s, %d workers, weight file %.1f MB\n", *path ? set->backbone : "default model",
            subject.workers, (double)file.st_size / 1048576);
     printf("  ready   after %.2f s, %.1f MB\n", ready / 1e3, subject_status(&subject, "VmRSS"));

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* ---- small things (soak.c) ---- */
+/* ---- small things (small.c) ---- */
 
 double now_ms(void);
 void nap_ms(int ms);
@@ -32,8 +32,8 @@ struct subject {
  * Runs command (NULL-terminated) with `serve` and flags, until it is ready; the milliseconds.
  * `idle` seconds of silence end a connection, twenty times as long is allowed for a request.
  */
-double subject_start(struct subject *subject, char *const *command, const char *model, int idle,
-                     double patience_ms);
+double subject_start(struct subject *subject, char *const *command, const char *model, int workers,
+                     int idle, double patience_ms);
 
 /* Asks it to end: SIGTERM. */
 void subject_end(const struct subject *subject);

@@ -23,13 +23,14 @@ static char *read_log(const struct subject *subject)
     return text;
 }
 
-static void run(char *const *command, const char *model, int idle, int log)
+static void run(char *const *command, const char *model, int workers, int idle, int log)
 {
-    char idle_timeout[16], timeout[16];
+    char idle_timeout[16], timeout[16], count[16];
     const char *const flags[] = {"serve",      "--host",    "127.0.0.1", "--port",
-                                 "0",          "--workers", "2",         "--queue",
+                                 "0",          "--workers", count,       "--queue",
                                  "40",         "--timeout", timeout,     "--idle-timeout",
                                  idle_timeout, NULL};
+    snprintf(count, sizeof count, "%d", workers);
     snprintf(idle_timeout, sizeof idle_timeout, "%ds", idle);
     snprintf(timeout, sizeof timeout, "%ds", 20 * idle);
     const char *words[MAX_WORDS];
@@ -62,14 +63,14 @@ static int number_in(const struct subject *subject, const char *event, const cha
     return number;
 }
 
-double subject_start(struct subject *subject, char *const *command, const char *model, int idle,
-                     double patience_ms)
+double subject_start(struct subject *subject, char *const *command, const char *model, int workers,
+                     int idle, double patience_ms)
 {
     double start = now_ms();
     *subject = (struct subject){.log = memfd_create("log", MFD_CLOEXEC)};
     subject->pid = fork();
     if (subject->pid == 0)
-        run(command, model, idle, subject->log);
+        run(command, model, workers, idle, subject->log);
     while (number_in(subject, "\"event\":\"ready\"", "\"after_ms\":") < 0) {
         nap_ms(2);
         if (waitpid(subject->pid, NULL, WNOHANG) != 0 || now_ms() - start > patience_ms) {
