@@ -1,5 +1,6 @@
 /* oneshot serve: from flags to a running service and back. */
 #include <errno.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -96,6 +97,16 @@ static void drain(struct service *service, struct http *http, int signals)
     wait_for_requests(http, signals, clock_ms() + 1000);
 }
 
+/*
+ * Weights and activations go back to the system when they are freed. By default glibc would learn
+ * from the first of them to keep such pieces in its heaps, of which each thread has one: with every
+ * reload of the model the process would grow.
+ */
+static void return_large_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+}
+
 static int serve(const struct config *config, struct error *err)
 {
     struct service service;
@@ -103,6 +114,7 @@ static int serve(const struct config *config, struct error *err)
     char address[LISTEN_ADDRESS_SIZE];
     int signals = -1, listener = -1, rc = 0;
     bool initialised = false, bound = false;
+    return_large_memory();
     TRY(open_signals(&signals, err));
     TRY(*config->unix_socket ? listen_unix(&listener, address, config->unix_socket, err)
                              : listen_tcp(&listener, address, *config->tls_cert ? "https" : "http",

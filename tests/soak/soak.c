@@ -20,7 +20,7 @@
 #include "model/net/store.h"
 #include "tests/soak/soak.h"
 
-enum { ALLOWED_MB = 400, ALLOWED_GROWTH_MB = 8 };
+enum { ALLOWED_MB = 400, ALLOWED_GROWTH_MB = 8, RELOADS = 6, RELOAD_GROWTH_MB = 24 };
 
 struct settings {
     int seconds, clients, requests, patience, idle;
@@ -157,6 +157,22 @@ static int attack(const struct subject *subject, struct inputs *inputs, const st
            (attack.verdicts[RIGHT] == 0);
 }
 
+/* Whether memory grows with every reload of the model: two of them are there for a moment. */
+static int reload(const struct subject *subject, const struct settings *set)
+{
+    double first = 0, last = 0;
+    for (int i = 0; i < RELOADS; i++) {
+        subject_reload(subject, 1e3 * set->patience);
+        nap_ms(300); /* the old one is being freed */
+        last = subject_status(subject, "VmRSS");
+        first = i == 0 ? last : first;
+    }
+    bool grown = set->bounded && last - first > RELOAD_GROWTH_MB;
+    printf("  reload  %.1f MB after one, %.1f after %d%s\n", first, last, RELOADS,
+           grown ? ": GROWS" : "");
+    return grown;
+}
+
 static void *end_soon(void *context)
 {
     nap_ms(1000);
@@ -219,6 +235,7 @@ static int soak(const struct settings *set)
                bound);
     bool beyond = set->bounded && *path && peak > bound;
     printf("%s\n", beyond ? ": TOO MUCH" : "");
+    faults += reload(&subject, set);
     int code = farewell(&subject, &inputs, set);
     printf("  ended   under attack, with code %d\n", code);
     int complaints = subject_complaints(&subject);

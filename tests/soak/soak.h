@@ -38,6 +38,9 @@ double subject_start(struct subject *subject, char *const *command, const char *
 /* Asks it to end: SIGTERM. */
 void subject_end(const struct subject *subject);
 
+/* SIGHUP, and waits until all workers have the new model. */
+void subject_reload(const struct subject *subject, double patience_ms);
+
 /* Waits for its end; the exit code, 128 + n for signal n. */
 int subject_wait(struct subject *subject, double patience_ms);
 

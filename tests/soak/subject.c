@@ -89,6 +89,30 @@ void subject_end(const struct subject *subject)
     kill(subject->pid, SIGTERM);
 }
 
+static int events(const struct subject *subject, const char *name)
+{
+    char *log = read_log(subject), *at = log;
+    int count = 0;
+    while ((at = strstr(at, name)) != NULL) {
+        at += strlen(name);
+        count++;
+    }
+    free(log);
+    return count;
+}
+
+void subject_reload(const struct subject *subject, double patience_ms)
+{
+    int before = events(subject, "\"event\":\"reloaded\"");
+    double until = now_ms() + patience_ms;
+    kill(subject->pid, SIGHUP);
+    while (events(subject, "\"event\":\"reloaded\"") == before) {
+        if (now_ms() > until)
+            die("the model is not reloaded");
+        nap_ms(10);
+    }
+}
+
 int subject_wait(struct subject *subject, double patience_ms)
 {
     int status = 0;
