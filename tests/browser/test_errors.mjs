@@ -1,7 +1,7 @@
 // What a reader sees when there is no answer.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { test } from 'node:test';
 import {
   choose,
   closePage,
@@ -10,27 +10,14 @@ import {
   SLICE,
   text,
   waitPhase,
-  withEnd,
 } from './browser.mjs';
 import { Mock, sendJson, sendProblem, sliceOf } from './mock.mjs';
+import { onMock } from './pages.mjs';
 
 const SIZE = { width: 256 };
-let mock;
-
-before(async () => {
-  mock = await new Mock().start();
-});
-after(() => mock.stop());
-
-function withPage(name, allowed, body) {
-  test(name, async () => {
-    mock.requests = [];
-    const page = await openPage(mock.url, { allowed });
-    await withEnd(page, body);
-  });
-}
-
 const good = (request, response) => sendJson(response, 200, sliceOf(SIZE));
+const { mock, withPage: onPage } = onMock('', good);
+const withPage = (name, allowed, body) => onPage(name, { allowed }, body);
 
 const REFUSALS = [
   [400, 'bad_option', 'score_threshold must be within 0 and 1.', /option/],
@@ -210,7 +197,6 @@ withPage('a file over the limit does not travel', [], async (page) => {
   await page.waitForSelector('.problem[data-code=payload_too_large]');
   assert.match(await text(page, '.problem-detail'), /takes up to 1000 bytes/);
   assert.equal(mock.requests.length, 0);
-  mock.info.limits.max_body_bytes = 2 ** 26;
 });
 
 withPage('a slice this browser cannot draw still shows its findings', [], async (page) => {

@@ -1,43 +1,14 @@
 // A volume's answer as it comes: slice by slice, broken off, and what can be kept of it.
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
-import { after, before, test } from 'node:test';
-import { choose, openPage, text, waitPhase, withEnd } from './browser.mjs';
-import { infoOf, Mock, sendProblem } from './mock.mjs';
-import { encodeNiftiGz } from './nifti.mjs';
-import { answerOf, beginStream, eventsOf, huAt, sendVolume, SIZE } from './volume.mjs';
+import { choose, text, waitPhase } from './browser.mjs';
+import { sendProblem } from './mock.mjs';
+import { niiGz, onMock, openAnswered, save, waitText } from './pages.mjs';
+import { answerOf, beginStream, eventsOf, sendVolume, SIZE } from './volume.mjs';
 
-const FILE = {
-  name: 'chest.nii.gz',
-  mimeType: 'application/gzip',
-  buffer: encodeNiftiGz({ size: SIZE, at: huAt }),
-};
+const FILE = niiGz();
 const DEPTH = SIZE[2];
-let mock;
-
-before(async () => {
-  mock = await new Mock('/ct').start();
-});
-after(() => mock.stop());
-
-function withPage(name, options, body) {
-  test(name, async () => {
-    mock.requests = [];
-    mock.info = infoOf({ trained: true });
-    mock.reply = (request, response) => sendVolume(response);
-    await withEnd(await openPage(mock.url, options), body);
-  });
-}
-
-const waitText = (page, selector, pattern) =>
-  page.waitForFunction(
-    ([where, source]) =>
-      new RegExp(source).test(
-        document.querySelector(where)?.textContent.replaceAll('\u00a0', ' ') ?? '',
-      ),
-    [selector, pattern.source],
-  );
+const { mock, withPage } = onMock('/ct', (request, response) => sendVolume(response));
 
 /** A request that a test answers event by event. */
 function held() {
@@ -53,12 +24,6 @@ function held() {
   return { came, send: (...events) => write(...events), end: () => response.end(), get left() {
     return response.destroyed;
   } };
-}
-
-async function openDone(page) {
-  await choose(page, FILE);
-  await waitPhase(page, 'done');
-  await page.waitForSelector('#results:visible');
 }
 
 withPage('queue, progress and results are told as they come', {}, async (page) => {
@@ -144,13 +109,13 @@ withPage('a slice without findings says why', {}, async (page) => {
     beginStream(response)(...events);
     response.end();
   };
-  await openDone(page);
+  await openAnswered(page);
   await page.locator('#slice').fill('1');
   await waitText(page, '#no-answer', /Slice 1 has no findings: every pixel/);
 });
 
 withPage('the whole volume: burden, profile, worst slices, vote', {}, async (page) => {
-  await openDone(page);
+  await openAnswered(page);
   const panel = '#volume-panel';
   assert.match(await text(page, `${panel} .verdict`), /COVID-19\s*81\.0 %/);
   assert.match(await text(page, '.vote-rule'), /mean of the slices with much lung/);
@@ -179,19 +144,15 @@ withPage('the whole volume: burden, profile, worst slices, vote', {}, async (pag
 });
 
 withPage('answer, findings, picture, labels, report and command', { acceptDownloads: true }, async (page) => {
-  await openDone(page);
-  const save = async (button) => {
-    const [download] = await Promise.all([page.waitForEvent('download'), page.click(button)]);
-    return { name: download.suggestedFilename(), bytes: await readFile(await download.path()) };
-  };
-  const json = await save('#save-json');
+  await openAnswered(page);
+  const json = await save(page, '#save-json');
   assert.equal(json.name, 'chest.oneshot.json');
   const answer = JSON.parse(json.bytes);
   assert.equal(answer.slices.length, DEPTH);
   assert.equal(answer.request_id, 'req-volume');
   assert.equal(answer.summary.vote.predicted, 'covid_19');
   assert.deepEqual(answer.slices[5].detections, answerOf(5).detections);
-  const csv = await save('#save-csv');
+  const csv = await save(page, '#save-csv');
   assert.equal(csv.name, 'chest.findings.csv');
   const lines = csv.bytes.toString().trim().split('\r\n');
   assert.equal(lines[0], 'slice,id,class,score,x,y,width,height,area_px,area_mm2');
@@ -202,7 +163,7 @@ withPage('answer, findings, picture, labels, report and command', { acceptDownlo
     lines[8],
     [k, d.id, d.class, d.score, ...d.bbox_xywh, d.area_px, (d.area_px * 0.64).toFixed(2)].join(','),
   );
-  const png = await save('#save-png');
+  const png = await save(page, '#save-png');
   assert.equal(png.name, 'chest.slice7.oneshot.png');
   assert.equal(png.bytes.toString('latin1', 1, 4), 'PNG');
   const map = Buffer.from('a label map');
@@ -210,7 +171,7 @@ withPage('answer, findings, picture, labels, report and command', { acceptDownlo
     response.writeHead(200, { 'Content-Type': 'application/x-nifti' });
     response.end(map);
   };
-  const labels = await save('#save-labels');
+  const labels = await save(page, '#save-labels');
   assert.equal(labels.name, 'chest.labels.nii.gz');
   assert.deepEqual(labels.bytes, map);
   assert.match(mock.requests.at(-1).headers.accept, /^application\/x-nifti/);
@@ -224,7 +185,7 @@ withPage('answer, findings, picture, labels, report and command', { acceptDownlo
 });
 
 withPage('a label map that is refused is told', { allowed: [429] }, async (page) => {
-  await openDone(page);
+  await openAnswered(page);
   mock.reply = (request, response) =>
     sendProblem(response, 429, 'queue_full', 'All 8 places are taken.', { 'Retry-After': '9' });
   await page.click('#save-labels');
@@ -232,7 +193,7 @@ withPage('a label map that is refused is told', { allowed: [429] }, async (page)
 });
 
 withPage('the page under print holds the report', {}, async (page) => {
-  await openDone(page);
+  await openAnswered(page);
   await page.evaluate(() => window.dispatchEvent(new Event('beforeprint')));
   await page.emulateMedia({ media: 'print' });
   const report = await text(page, '#report');
@@ -247,7 +208,7 @@ withPage('the page under print holds the report', {}, async (page) => {
 });
 
 withPage('nothing is left in the browser', {}, async (page) => {
-  await openDone(page);
+  await openAnswered(page);
   const kept = await page.evaluate(async () => ({
     local: localStorage.length,
     session: sessionStorage.length,

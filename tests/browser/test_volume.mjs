@@ -1,98 +1,30 @@
-// Volumes: shown from their own bytes, looked through, measured, overlaid where the masks are.
+// Volumes: shown from their own bytes, looked through, measured.
 
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
-import { choose, openPage, pixels, text, waitPhase, withEnd } from './browser.mjs';
-import { infoOf, Mock } from './mock.mjs';
-import { encodeDicom, encodeNifti, encodeNiftiGz, ORIENTATIONS } from './nifti.mjs';
-import { huAt, labelAt, sendVolume, SIZE } from './volume.mjs';
+import { choose, pixels, text, waitPhase } from './browser.mjs';
+import { encodeDicom, encodeNifti, encodeNiftiGz } from './nifti.mjs';
+import {
+  assertShown,
+  check,
+  grey,
+  nii,
+  niiGz,
+  onMock,
+  silent,
+  waitRead,
+  waitSlice,
+} from './pages.mjs';
+import { huAt, sendVolume, SIZE } from './volume.mjs';
 
 const [WIDTH, HEIGHT, DEPTH] = SIZE;
 const FLAT = { width: WIDTH, height: HEIGHT };
-let mock;
-
-before(async () => {
-  mock = await new Mock('/ct').start();
-});
-after(() => mock.stop());
-
-function withPage(name, options, body) {
-  test(name, async () => {
-    mock.requests = [];
-    mock.info = infoOf({ trained: true });
-    mock.reply = (request, response) => sendVolume(response);
-    await withEnd(await openPage(mock.url, options), body);
-  });
-}
-
-const nii = (options = {}) => ({
-  name: 'chest.nii',
-  mimeType: '',
-  buffer: encodeNifti({ size: SIZE, at: huAt, ...options }),
-});
-const niiGz = (options = {}) => ({
-  name: 'chest.nii.gz',
-  mimeType: 'application/gzip',
-  buffer: encodeNiftiGz({ size: SIZE, at: huAt, ...options }),
-});
-
-const silent = () => {};
-const sliceNumber = (page) => text(page, '.slice-number');
-const waitSlice = (page, k) =>
-  page.waitForFunction(
-    (wanted) => document.querySelector('.slice-number')?.textContent === wanted,
-    `${k + 1} / ${DEPTH}`,
-  );
-
-/** Waits until a file's pixels are all there; then its middle slice is shown. */
-async function waitRead(page, name) {
-  await page.waitForFunction(
-    ([file, slice]) =>
-      document.getElementById('file-name').textContent === file &&
-      document.querySelector('.slice-number')?.textContent === slice,
-    [name, `${DEPTH / 2 + 1} / ${DEPTH}`],
-  );
-}
+const { mock, withPage } = onMock('/ct', (request, response) => sendVolume(response));
 
 /** A volume on the page, all of it unpacked; nobody answers. */
 async function open(page, file = niiGz()) {
   mock.reply = silent;
   await choose(page, file);
   await waitRead(page, file.name);
-}
-
-/** A volume on the page with its answer. */
-async function openAnswered(page, file = niiGz()) {
-  await choose(page, file);
-  await waitPhase(page, 'done');
-  await waitSlice(page, DEPTH / 2);
-  await page.waitForSelector('#results:visible');
-}
-
-const check = (page, selector, on) => page.locator(selector).setChecked(on, { force: true });
-const grey = (hu, width = 1500, level = -600) =>
-  Math.round(Math.min(255, Math.max(0, ((hu - (level - width / 2)) / width) * 255)));
-
-/** The canvas is grey for grey what the volume holds in slice k. */
-async function assertShown(page, k, window = [1500, -600]) {
-  const at = [];
-  // Not at the edges, where the letters of the directions are.
-  for (let y = 8; y < HEIGHT - 8; y += 9) {
-    for (let x = 8; x < WIDTH - 8; x += 9) {
-      at.push([x, y]);
-    }
-  }
-  if (await page.isVisible('#modes')) {
-    await check(page, '[name=mode][value=image]', true);
-  }
-  const drawn = await pixels(page, FLAT, at);
-  at.forEach(([x, y], i) => {
-    const wanted = grey(huAt(x, y, k), ...window);
-    assert.ok(
-      Math.abs(drawn[i][0] - wanted) <= 1,
-      `${x},${y} of slice ${k}: ${drawn[i]} instead of ${wanted}`,
-    );
-  });
 }
 
 withPage('a volume is on the page before anybody answers', {}, async (page) => {
@@ -236,157 +168,6 @@ withPage('value and position under the mouse, in every direction', {}, async (pa
   }
 });
 
-/**
- * The area of one class as the mask draws it and as the picture shows it, both in pixels of the
- * canvas, and how far they are apart at most. The picture is told by its greys.
- */
-function misplaced(page, low, high) {
-  return page.evaluate(
-    async ([least, most]) => {
-      const frame = () =>
-        new Promise((resolve) => {
-          requestAnimationFrame(() => requestAnimationFrame(resolve));
-        });
-      const canvas = document.getElementById('canvas');
-      const { width, height } = canvas;
-      const grab = async (mode) => {
-        document.querySelector(`[name=mode][value=${mode}]`).click();
-        await frame();
-        return canvas.getContext('2d').getImageData(0, 0, width, height).data;
-      };
-      const plain = await grab('image');
-      const drawn = await grab('findings');
-      const edge = 2;
-      const picture = new Uint8Array(width * height);
-      const mask = new Uint8Array(width * height);
-      for (let y = edge; y < height - edge; y++) {
-        for (let x = edge; x < width - edge; x++) {
-          const i = y * width + x;
-          const isGrey = plain[4 * i] === plain[4 * i + 2];
-          picture[i] = isGrey && plain[4 * i] >= least && plain[4 * i] <= most ? 1 : 0;
-          // At least half tinted: the line around the mask is one and a half pixels wide.
-          mask[i] = Math.abs(drawn[4 * i] - plain[4 * i]) > 60 ? 1 : 0;
-        }
-      }
-      const near = (set, i) => {
-        for (const dy of [-width, 0, width]) {
-          for (const dx of [-1, 0, 1]) {
-            if (set[i + dy + dx]) {
-              return true;
-            }
-          }
-        }
-        return false;
-      };
-      let [wrong, area] = [0, 0];
-      for (let i = width + 1; i < width * (height - 1) - 1; i++) {
-        area += picture[i];
-        wrong += (picture[i] && !near(mask, i)) || (mask[i] && !near(picture, i)) ? 1 : 0;
-      }
-      return { wrong, area };
-    },
-    [low, high],
-  );
-}
-
-async function assertAligned(page, what) {
-  const [low, high] = [grey(-500) - 2, grey(-480) + 2];
-  const { wrong, area } = await misplaced(page, low, high);
-  assert.ok(area > 500, `${what}: only ${area} pixels of ground glass in the picture`);
-  assert.equal(wrong, 0, `${what}: ${wrong} pixels are off by more than one`);
-}
-
-async function groundGlassOnly(page) {
-  await check(page, '[data-option=boxes]', false);
-  await check(page, '[data-layer=lungs]', false);
-  await check(page, '[data-layer=consolidation]', false);
-  await page.locator('[data-opacity=ggo]').fill('100');
-}
-
-withPage('masks lie where the picture is, in all 48 orientations', {}, async (page) => {
-  assert.equal(new Set(ORIENTATIONS).size, 48);
-  const some = process.env.QUICK ? ORIENTATIONS.filter((_, i) => i % 13 === 5) : ORIENTATIONS;
-  let set = false;
-  for (const orientation of some) {
-    const name = `${orientation}.nii`;
-    await choose(page, { ...nii({ orientation }), name });
-    await waitRead(page, name);
-    await waitPhase(page, 'done');
-    if (!set) {
-      await page.waitForSelector('#layer-bar:visible');
-      await groundGlassOnly(page);
-      set = true;
-    }
-    await assertAligned(page, orientation);
-    await page.locator('#stage').focus();
-    await page.keyboard.press('ArrowDown');
-    await waitSlice(page, 7);
-    await assertAligned(page, `${orientation}, one slice on`);
-  }
-});
-
-withPage('masks stay where they belong, zoomed and moved', {}, async (page) => {
-  await openAnswered(page);
-  await groundGlassOnly(page);
-  await page.locator('#stage').focus();
-  for (const keys of [
-    ['+'],
-    ['Shift+ArrowLeft', 'Shift+ArrowUp'],
-    ['+', '+', 'ArrowRight'],
-    ['-', '-', '-', '-', '-'],
-    ['x'],
-  ]) {
-    for (const key of keys) {
-      await page.keyboard.press(key);
-    }
-    if (keys[0] === 'x') {
-      break; // smaller than its own pixels there is nothing to be exact about
-    }
-    await assertAligned(page, keys.join(' '));
-    await page.locator('#stage').focus();
-  }
-  const box = await page.locator('#canvas').boundingBox();
-  await page.keyboard.press('0');
-  await page.mouse.move(box.x + 260, box.y + 330);
-  await page.keyboard.down('Control');
-  await page.mouse.wheel(0, -250);
-  await page.keyboard.up('Control');
-  await page.mouse.down({ button: 'middle' });
-  await page.mouse.move(box.x + 300.5, box.y + 301.25, { steps: 3 });
-  await page.mouse.up({ button: 'middle' });
-  await page.mouse.move(2, 2); // what is pointed at is drawn otherwise
-  assert.equal(await sliceNumber(page), '7 / 12', 'Ctrl and wheel zoom');
-  await assertAligned(page, 'by mouse');
-});
-
-withPage('masks filled, outlined and hatched', {}, async (page) => {
-  await openAnswered(page);
-  await groundGlassOnly(page);
-  await page.locator('[data-opacity=ggo]').fill('50');
-  const inside = [];
-  for (let y = 0; y < HEIGHT; y++) {
-    for (let x = 0; x < WIDTH; x++) {
-      const around = [-2, 0, 2].every((d) => labelAt(x + d, y, 6) === 2 && labelAt(x, y + d, 6) === 2);
-      if (around) {
-        inside.push([x, y]);
-      }
-    }
-  }
-  assert.ok(inside.length > 20);
-  const tinted = async (style) => {
-    await check(page, `[name=style][value=${style}]`, true);
-    const colours = await pixels(page, FLAT, inside);
-    return colours.filter(([r, , b]) => r - b > 20).length / colours.length;
-  };
-  assert.equal(await tinted('fill'), 1);
-  assert.equal(await tinted('outline'), 0);
-  const share = await tinted('hatch');
-  assert.ok(share > 0.1 && share < 0.7, `hatched: ${share}`);
-  await page.locator('#stage').focus();
-  await page.keyboard.press('s');
-  assert.ok(await page.isChecked('[name=style][value=fill]'));
-});
-
 withPage('ruler and area, by mouse and by keyboard', {}, async (page) => {
   await open(page);
   const box = await page.locator('#canvas').boundingBox();
@@ -527,4 +308,3 @@ withPage('limits of the service are checked before anything travels', {}, async 
   await assertShown(page, 6); // it can be looked at all the same
   assert.equal(mock.requests.length, 0);
 });
-
