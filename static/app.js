@@ -44,6 +44,11 @@ function announce(text) {
   byId('status').textContent = text;
 }
 
+/** What the file is, in a line that may be too long for its place. */
+function describe(text) {
+  Object.assign(byId('file-facts'), { textContent: text, title: text });
+}
+
 /* ---- cases ---- */
 
 function setPhase() {
@@ -85,7 +90,7 @@ cases.addEventListener('current', ({ detail: { item } }) => {
   viewer.show(null);
   files.show(cases.list, item);
   byId('file-name').textContent = item?.name ?? 'No slice yet';
-  byId('file-facts').textContent = item === null ? '' : bytes(item.size);
+  describe(item === null ? '' : bytes(item.size));
   if (item?.problem) {
     showProblem(item);
   }
@@ -101,7 +106,7 @@ cases.addEventListener('head', ({ detail: { item } }) => {
   stage.open(item);
   bar.show(item);
   bar.set(store.state.k);
-  byId('file-facts').textContent = stage.describe(item);
+  describe(stage.describe(item));
   volume.show(item);
   volume.set(store.state.k);
   answer.later();
@@ -112,13 +117,13 @@ cases.addEventListener('plane', ({ detail: { item, k } }) => {
     viewer.redraw();
   }
   if (!item.stack.complete && item.depth > 1) {
-    byId('file-facts').textContent = stage.describe(item);
+    describe(stage.describe(item));
   }
 });
 
 cases.addEventListener('read', ({ detail: { item } }) => {
   stage.complete(item);
-  byId('file-facts').textContent = stage.describe(item);
+  describe(stage.describe(item));
   answer.later();
 });
 

@@ -141,7 +141,12 @@ export class ServiceFacts {
         ? el(
             'span',
             { class: 'with-copy' },
-            el('code', { title: `SHA-256 ${sha256}` }, `sha256 ${sha256.slice(0, 12)}…`),
+            el(
+              'code',
+              { title: `SHA-256 ${sha256}` },
+              el('span', { class: 'hash-name' }, 'sha256 '),
+              `${sha256.slice(0, 12)}…`,
+            ),
             copyButton('Copy SHA-256 of the model', () => sha256),
           )
         : null,

@@ -4,6 +4,7 @@ import { el } from './dom.js';
 import { percent } from './format.js';
 import { objectClass } from './palette.js';
 
+const EDGES = { left: 34, top: 8, right: 8, bottom: 18 }; // around the plot, at 16 px per rem
 const STEPS = [0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1]; // ends of the axis
 
 /**
@@ -24,7 +25,7 @@ export function drawProfile(canvas, item, k, { plain = false, ink = null } = {})
   const text = ink ?? style.color;
   const area = plain
     ? { left: 0, top: 0, width, height }
-    : { left: 34, top: 8, width: width - 42, height: height - 26 };
+    : areaOf(canvas, ink === null ? unit() : 1);
   const { depth, tally } = item;
   const step = area.width / depth;
   const top = topOf(tally);
@@ -52,7 +53,7 @@ export function drawProfile(canvas, item, k, { plain = false, ink = null } = {})
   if (plain) {
     return;
   }
-  axes(context, area, { depth, top, text });
+  axes(context, area, { depth, top, text, unit: ink === null ? unit() : 1 });
   if (k !== null) {
     context.fillStyle = text;
     context.fillRect(at(k) + step / 2 - 0.75, area.top - 4, 1.5, area.height + 8);
@@ -62,17 +63,32 @@ export function drawProfile(canvas, item, k, { plain = false, ink = null } = {})
   }
 }
 
+/** How much larger than usual the page is set. */
+function unit() {
+  return parseFloat(getComputedStyle(document.documentElement).fontSize) / 16;
+}
+
+function areaOf({ clientWidth, clientHeight }, u) {
+  const { left, top, right, bottom } = EDGES;
+  return {
+    left: left * u,
+    top: top * u,
+    width: clientWidth - (left + right) * u,
+    height: clientHeight - (top + bottom) * u,
+  };
+}
+
 function topOf(tally) {
   const [worst] = tally.worst(1);
   const most = Math.min(1, worst?.share ?? 0);
   return STEPS.find((s) => s >= most) ?? 1;
 }
 
-function axes(context, area, { depth, top, text }) {
+function axes(context, area, { depth, top, text, unit: u }) {
   context.strokeStyle = text;
   context.fillStyle = text;
   context.lineWidth = 1;
-  context.font = '11px ui-sans-serif, system-ui, "Segoe UI", Roboto, Arial, sans-serif';
+  context.font = `${11 * u}px ui-sans-serif, system-ui, "Segoe UI", Roboto, Arial, sans-serif`;
   context.textBaseline = 'middle';
   context.textAlign = 'right';
   for (const share of [0, top / 2, top]) {
@@ -84,10 +100,10 @@ function axes(context, area, { depth, top, text }) {
     context.stroke();
     context.globalAlpha = 0.85;
     const digits = top < 0.1 && share > 0 ? 1 : 0;
-    context.fillText(percent(share, digits), area.left - 5, y);
+    context.fillText(percent(share, digits), area.left - 5 * u, y);
   }
   context.textBaseline = 'top';
-  const under = area.top + area.height + 5;
+  const under = area.top + area.height + 5 * u;
   context.textAlign = 'left';
   context.fillText('1', area.left, under);
   context.textAlign = 'right';
@@ -153,7 +169,8 @@ export class ProfilePlot {
 
   #point(event) {
     const bounds = this.canvas.getBoundingClientRect();
-    const share = (event.clientX - bounds.left - 34) / (bounds.width - 42);
+    const { left, width } = areaOf(this.canvas, unit());
+    const share = (event.clientX - bounds.left - left) / width;
     this.#go(Math.floor(share * this.item.depth));
   }
 

@@ -291,6 +291,12 @@ withPage(
     assert.equal(layout.canvas[0], 2 * layout.canvas[1], 'drawn at the density of the screen');
     assert.ok(layout.side >= layout.stage, 'panels follow below the slice');
     assert.ok(await page.isVisible('.research'));
+    const foot = await page.locator('.foot').boundingBox();
+    assert.ok(foot.height <= 64, `the foot of the page is ${foot.height} px high`);
+    for (const part of ['.model-name', '.trained', '.foot code']) {
+      const { x, width } = await page.locator(part).boundingBox();
+      assert.ok(x >= 0 && x + width <= 360, `${part} is cut off`);
+    }
     await page.locator('tr[data-finding="2"]').tap();
     assert.equal(await page.locator('tr.selected').count(), 1);
     await page.getByRole('button', { name: 'Zoom to selected' }).first().tap();
@@ -300,3 +306,27 @@ withPage(
     });
   },
 );
+
+withPage('a wall-sized screen', { width: 3840, height: 2160 }, async (page) => {
+  await showSlice(page);
+  const layout = await page.evaluate(() => ({
+    type: parseFloat(getComputedStyle(document.body).fontSize),
+    overflow: document.documentElement.scrollWidth - window.innerWidth,
+    column: document.querySelector('.stage-column').getBoundingClientRect().bottom,
+    foot: document.querySelector('.foot').getBoundingClientRect().top,
+    side: document.querySelector('.side').getBoundingClientRect().right,
+  }));
+  assert.ok(layout.type >= 20, `words of ${layout.type} px`);
+  assert.ok(layout.overflow <= 0);
+  assert.ok(layout.column <= layout.foot, 'the switches below the slice are out of sight');
+  assert.ok(layout.side > 3700, 'the width is not used');
+  // Pointing still hits: the middle of a pixel near the edge of the slice.
+  const box = await page.locator('#canvas').boundingBox();
+  const size = Math.min(box.width, box.height);
+  await page.mouse.move(
+    box.x + (box.width - size) / 2 + (200.5 * size) / 256,
+    box.y + (box.height - size) / 2 + (231.5 * size) / 256,
+  );
+  await page.waitForSelector('#probe:visible');
+  assert.match(await text(page, '#probe'), /^x 200 {2}y 231 /);
+});
