@@ -14,6 +14,7 @@ import './test_stream.mjs';
 import './test_shots.mjs';
 import './test_errors.mjs';
 import './test_access.mjs';
+import './test_axe.mjs';
 import './test_service.mjs';
 
 after(close);
