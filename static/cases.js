@@ -325,6 +325,7 @@ export class Cases extends EventTarget {
     } else if (event === 'summary') {
       item.summary = rest.summary;
       Object.assign(item.frame, { input: rest.input ?? item.frame.input });
+      item.unpacked.clear(); // they hold the frame of before
       const known = item.warnings.map((w) => w.code);
       item.warnings.push(...(rest.warnings ?? []).filter((w) => !known.includes(w.code)));
     }

@@ -39,7 +39,7 @@ export async function close() {
 export async function openPage(url, { width = 1280, height = 860, allowed = [], ...options } = {}) {
   const context = await (await launch()).newContext({ viewport: { width, height }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(20000);
+  page.setDefaultTimeout(60_000); // of a machine that is busy otherwise
   const faults = [];
   page.faults = faults;
   page.on('pageerror', (error) => faults.push(`exception: ${error.message}`));

@@ -1,7 +1,7 @@
 // Every test of the viewer: node --test run.mjs
 //
 // Needs chromium (CHROMIUM, default /usr/bin/chromium) and the service (ONESHOT_BIN, default
-// build/oneshot; ONESHOT_FAKE_BIN, default build/oneshot-fake). PNG files are made on the spot.
+// build/oneshot; ONESHOT_FAKE_BIN, default build/oneshot-fake). Files to open are made on the spot.
 
 import { after } from 'node:test';
 import { close } from './browser.mjs';
@@ -16,5 +16,6 @@ import './test_errors.mjs';
 import './test_access.mjs';
 import './test_axe.mjs';
 import './test_service.mjs';
+import './test_scan.mjs';
 
 after(close);
