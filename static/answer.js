@@ -46,6 +46,7 @@ export class Answer {
     clearTimeout(this.timer);
     this.timer = null;
     this.shown = { item: null, slice: null };
+    this.panels.details.forget();
     this.facts.setAnswer(false);
     this.viewer.noise = false;
     document.body.classList.remove('answered');

@@ -248,6 +248,7 @@ byId('key-list').append(keyList(table));
 byId('help').addEventListener('click', () => byId('keys').showModal());
 byId('keys-close').prepend(icon('close'));
 byId('again').addEventListener('click', again);
+byId('close').addEventListener('click', () => cases.current && cases.remove(cases.current));
 new Pointer(viewer, store, stage.pointer);
 wireIntake(byId('picker'), (list) => cases.add(list));
 offerSamples(byId('samples'), (list) => cases.add(list), announce);

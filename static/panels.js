@@ -195,6 +195,11 @@ export function detailsPanel(actions) {
   );
   return {
     root,
+    /** Names of files do not stay in the page. */
+    forget() {
+      facts.replaceChildren();
+      command.textContent = '';
+    },
     show(slice, { info, roundTrip, file, curl, volume }) {
       show(labels, volume);
       command.textContent = curl;
@@ -219,7 +224,7 @@ export function detailsPanel(actions) {
           [
             'Size',
             [
-              `${slice.width} × ${slice.height} px`,
+              `${[slice.width, slice.height, ...(file.depth > 1 ? [file.depth] : [])].join(' × ')} px`,
               input.bit_depth ? `${input.bit_depth} bit` : null,
               bytes(file.size),
             ]

@@ -17,5 +17,6 @@ import './test_access.mjs';
 import './test_axe.mjs';
 import './test_service.mjs';
 import './test_scan.mjs';
+import './test_memory.mjs';
 
 after(close);

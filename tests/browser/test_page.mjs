@@ -95,6 +95,24 @@ withPage('dropped files become a list, a pasted one joins it', {}, async (page) 
   assert.equal(mock.requests.length, 3);
 });
 
+withPage('closing the only file forgets it', {}, async (page) => {
+  await showSlice(page);
+  assert.match(await page.content(), /slice 7\.png/);
+  await page.getByRole('button', { name: 'Close this file' }).click();
+  await waitPhase(page, 'empty');
+  assert.ok(await page.isVisible('#intro'));
+  assert.ok(await page.isVisible('#guide'));
+  assert.ok(await page.isHidden('#results'));
+  const canvas = await page.evaluate(() => {
+    const { width, height } = document.getElementById('canvas');
+    const context = document.getElementById('canvas').getContext('2d');
+    return context.getImageData(0, 0, width, height).data.some((v) => v !== 0);
+  });
+  assert.equal(canvas, false, 'something of it is still drawn');
+  assert.doesNotMatch(await page.content(), /slice 7\.png|req-5b1e/);
+  await showSlice(page);
+});
+
 withPage('untrained weights are unmissable', {}, async (page) => {
   mock.reply = (request, response) =>
     sendJson(response, 200, sliceOf({ ...SIZE, trained: false }));
