@@ -5,6 +5,7 @@
 
 import { after } from 'node:test';
 import { close } from './browser.mjs';
+import './test_budget.mjs';
 import './test_modules.mjs';
 import './test_page.mjs';
 import './test_stage.mjs';
