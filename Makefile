@@ -45,8 +45,6 @@ need         := sh tests/tools/packages
 DEB_BUILD    := gcc libc6-dev pkgconf libdnnl-dev libmicrohttpd-dev libjansson-dev libpng-dev \
                 zlib1g-dev libcurl4-openssl-dev
 DEB_TEST     := check libyaml-dev curl python3 nodejs
-# Where nodejs is not Debian's it brings its own npm along, which Debian's would contradict.
-DEB_BROWSER   = nodejs chromium $(shell command -v npm >/dev/null || echo npm)
 DEB_FUZZ     := clang libclang-rt-14-dev libomp-dev
 DEB_VALGRIND := valgrind libc6-dbg
 DEB_DEPLOY   := buildah mmdebstrap haproxy nginx-light curl python3
@@ -61,7 +59,7 @@ SERVER_SRC := $(filter-out server/main.c,$(wildcard server/*.c))
 objects     = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 parallel    = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(JOBS))
 
-.PHONY: all deps demo model test test-programs test-unit test-http test-browser test-overfit test-deploy \
+.PHONY: all deps demo model test test-programs test-unit test-http test-overfit test-deploy \
         parity bench bench-stream fuzz fuzz-run soak soak-long asan tsan valgrind format tidy lint readme install clean help FORCE
 
 all: $(BUILD)/oneshot ## build/oneshot, the one program (the default)
@@ -95,7 +93,7 @@ include model/weights/weights.mk
 $(BUILD)/oneshot: $(BUILD)/obj/server/main.o $(EMBEDDED) $(BUILD)/libserver.a $(BUILD)/libapi.a $(BUILD)/libmodel.a
 	$(call link)
 
-include server/assets.mk tests/http/http.mk
+include server/assets.mk tests/http/http.mk tests/browser/browser.mk
 
 deps: ## install the Debian packages that building and testing need (at once where they are there)
 	@$(need) $(DEB_BUILD) $(DEB_TEST)
@@ -153,7 +151,7 @@ CORPORA := $(foreach t,$(TARGETS),'$(BUILD)/tests/replay_$t tests/fuzz/corpus/$t
 TESTS   := $(UNIT) $(HTTP_TESTS) $(CORPORA) \
            $(foreach r,$(RECORDS),'$(BUILD)/tests/parity $r') 'sh tests/demo/examples $(BUILD)' \
            $(if $(EMBEDDED),'sh tests/demo/weights $(BUILD)') 'sh tests/demo/demo $(BUILD)' \
-           'sh tests/lint/lint $(BUILD)/oneshot'
+           'sh tests/browser/short' 'sh tests/lint/lint $(BUILD)/oneshot'
 # TSan does not see libgomp's barriers, so it gets the service with the stand-in model.
 TESTS_tsan := $(HTTP_TESTS) $(BUILD)/tests/test_queue $(BUILD)/tests/test_log
 # Valgrind knows no AVX-512, and runs one thread at a time.
@@ -164,7 +162,7 @@ RUN_valgrind := env CK_TIMEOUT_MULTIPLIER=50 CK_FORK=no OMP_NUM_THREADS=1 ONEDNN
                 valgrind --quiet --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite
 run = RUN='$(strip $(RUN_$(V)))' sh tests/tools/run
 
-test: deps ## every quick test: unit, golden, HTTP, parity with records, fuzz corpora, examples, lint
+test: deps browser-deps ## every quick test: unit, golden, HTTP, parity, fuzz corpora, examples, viewer, lint
 	@$(parallel) test-programs
 	@$(run) $(or $(TESTS_$(V)),$(TESTS))
 
@@ -175,11 +173,6 @@ test-unit: $(UNIT) ## the unit and golden tests alone
 	@$(run) $(UNIT)
 
 test-http: ## the service alone, over real sockets
-
-test-browser: $(BUILD)/oneshot $(BUILD)/oneshot-fake ## the viewer in Chromium (npm fetches its driver)
-	@$(need) $(DEB_BROWSER)
-	@cd tests/browser && { [ -d node_modules/playwright-core ] || npm ci --no-audit --no-fund; }
-	@cd tests/browser && node --test run.mjs
 
 model: $(BUILD)/oneshot ## train the model that comes along anew: DATA=DIR, see model/weights/README.md
 	@sh model/weights/train $(BUILD)/oneshot '$(or $(DATA),$(error DATA=DIR says where the slices are))' $(BUILD)/model
@@ -269,7 +262,7 @@ clean: ## remove everything that was built
 
 help: ## this list
 	@echo "make TARGET... [V=asan|tsan|valgrind|debug]"
-	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {printf "  %-22s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z][a-z -]*:.*## / {printf "  %-22s %s\n", $$1, $$2}' Makefile tests/browser/browser.mk
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 .SECONDARY:
