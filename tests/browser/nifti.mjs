@@ -95,6 +95,18 @@ export function encodeNifti({
   return Buffer.concat([head, body]);
 }
 
+/** Reads voxels of one byte that lie as encodeNifti stores them: the function at(x, y, k) of it. */
+export function readerOf(bytes, { size, orientation }) {
+  const axes = [...orientation].map((letter) => LETTERS[letter]);
+  const dims = axes.map(([axis]) => size[axis]);
+  return (...shown) => {
+    const [a, b, c] = axes.map(([axis, sign], i) =>
+      axis < 2 && sign > 0 ? dims[i] - 1 - shown[axis] : shown[axis],
+    );
+    return bytes[352 + (c * dims[1] + b) * dims[0] + a];
+  };
+}
+
 /** The same, packed. */
 export function encodeNiftiGz(options) {
   return gzipSync(encodeNifti(options), { level: 1 });

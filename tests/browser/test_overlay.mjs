@@ -77,7 +77,7 @@ async function groundGlassOnly(page) {
   await page.locator('[data-opacity=ggo]').fill('100');
 }
 
-withPage('masks lie where the picture is, in all 48 orientations', {}, async (page) => {
+withPage('masks lie where the picture is, in all 48 orientations, zoomed and moved', {}, async (page) => {
   assert.equal(new Set(ORIENTATIONS).size, 48);
   const some = process.env.QUICK ? ORIENTATIONS.filter((_, i) => i % 13 === 5) : ORIENTATIONS;
   let set = false;
@@ -96,6 +96,14 @@ withPage('masks lie where the picture is, in all 48 orientations', {}, async (pa
     await page.keyboard.press('ArrowDown');
     await waitSlice(page, 7);
     await assertAligned(page, `${orientation}, one slice on`);
+    // Larger, and not where it was.
+    await page.locator('#stage').focus();
+    for (const key of ['+', '+', 'Shift+ArrowLeft', 'Shift+ArrowDown']) {
+      await page.keyboard.press(key);
+    }
+    await assertAligned(page, `${orientation}, zoomed and moved`);
+    await page.locator('#stage').focus();
+    await page.keyboard.press('0');
   }
 });
 

@@ -13,7 +13,7 @@ import {
   waitPhase,
 } from './browser.mjs';
 import { infoOf, sendJson, sliceOf } from './mock.mjs';
-import { onMock, save } from './pages.mjs';
+import { nii, onMock, save, silent, waitText } from './pages.mjs';
 
 // Below a prefix, so that every address on the page has to be a relative one.
 const SIZE = { width: 256, height: 256 };
@@ -93,6 +93,73 @@ withPage('dropped files become a list, a pasted one joins it', {}, async (page) 
     'pasted.png',
   ]);
   assert.equal(mock.requests.length, 3);
+});
+
+withPage('a sample volume is one click away', {}, async (page) => {
+  mock.reply = silent;
+  await page.waitForSelector('#service[data-state=ready]');
+  await page.getByRole('button', { name: 'Sample volume' }).click();
+  await waitText(page, '#file-facts', /^192 × 192 × 32 px .* mm · 53\d KiB$/);
+  assert.equal(await text(page, '#file-name'), 'sample.nii.gz');
+  assert.equal(await text(page, '.slice-number'), '17 / 32');
+});
+
+withPage('how much has been sent is told', {}, async (page) => {
+  mock.reply = silent;
+  await page.waitForSelector('#service[data-state=ready]');
+  const session = await page.context().newCDPSession(page);
+  await session.send('Network.enable');
+  await session.send('Network.emulateNetworkConditions', {
+    offline: false,
+    latency: 0,
+    downloadThroughput: -1,
+    uploadThroughput: 50_000, // bytes per second
+  });
+  await page.evaluate(() => {
+    window.shares = [];
+    new MutationObserver(() => {
+      const share = document.querySelector('.busy-bar')?.getAttribute('aria-valuenow');
+      if (share && document.querySelector('.busy-detail').textContent.includes(' of ')) {
+        window.shares.push(Number(share));
+      }
+    }).observe(document.getElementById('busy'), {
+      subtree: true,
+      childList: true,
+      attributes: true,
+    });
+  });
+  await choose(page, nii());
+  await page.waitForFunction(() => new Set(window.shares).size >= 3);
+  const shares = await page.evaluate(() => window.shares);
+  assert.deepEqual(shares, [...shares].sort((a, b) => a - b));
+  assert.ok(shares.some((share) => share > 0 && share < 100), `${shares}`);
+});
+
+withPage(
+  'the command is copied by a button',
+  { permissions: ['clipboard-read', 'clipboard-write'] },
+  async (page) => {
+    await showSlice(page);
+    await page.getByRole('button', { name: 'Copy curl command' }).click();
+    await page.waitForFunction(
+      async () =>
+        (await navigator.clipboard.readText()) === document.querySelector('.command').textContent,
+    );
+    assert.match(await page.evaluate(() => navigator.clipboard.readText()), /^curl --data-binary/);
+  },
+);
+
+withPage('which model answers is in sight wherever the page is', { height: 600 }, async (page) => {
+  await showSlice(page);
+  for (const top of [0, 400, 100_000]) {
+    await page.evaluate((y) => window.scrollTo(0, y), top);
+    for (const part of ['.research', '.model-name', '.foot code', '.trained']) {
+      const { y, height } = await page.locator(part).boundingBox();
+      assert.ok(y >= 0 && y + height <= 600, `${part} is at ${y} after scrolling to ${top}`);
+    }
+  }
+  assert.equal(await text(page, '.foot code'), 'sha256 4f0c2b7de0a9…');
+  assert.equal(await text(page, '.trained'), 'trained');
 });
 
 withPage('closing the only file forgets it', {}, async (page) => {

@@ -1,6 +1,7 @@
 // The viewer on the real service: with its model, and with the fake one.
 
 import assert from 'node:assert/strict';
+import { createServer, request as forward } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import {
   choose,
@@ -168,6 +169,35 @@ for (const [name, program, there] of programs()) {
         assert.equal(await text(page, '#file-name'), 'sample.png');
       }
       await closePage(page);
+    });
+
+    test('behind a proxy that puts it somewhere else', async (t) => {
+      // As nginx does with `location /team/ct/ { proxy_pass http://…/ct/; }`.
+      const proxy = createServer((incoming, outgoing) => {
+        if (!incoming.url.startsWith('/team/scans/')) {
+          outgoing.writeHead(404).end();
+          return;
+        }
+        const target = new URL(incoming.url.slice('/team/scans/'.length), service.url);
+        const { method, headers } = incoming;
+        const passed = forward(target, { method, headers }, (answer) => {
+          outgoing.writeHead(answer.statusCode, answer.headers);
+          answer.pipe(outgoing);
+        });
+        passed.on('error', () => outgoing.destroy());
+        incoming.pipe(passed);
+      });
+      await new Promise((resolve) => {
+        proxy.listen(0, '127.0.0.1', resolve);
+      });
+      t.after(() => proxy.close());
+      const page = await openPage(`http://127.0.0.1:${proxy.address().port}/team/scans/`);
+      await page.waitForSelector('#service[data-state=ready]');
+      await page.getByRole('button', { name: 'Sample volume' }).click();
+      await waitPhase(page, 'done');
+      await page.waitForSelector('#volume-panel:visible');
+      await closePage(page);
+      proxy.closeAllConnections();
     });
 
     test('the service goes away', async (t) => {

@@ -145,6 +145,59 @@ withPage('slice and table point at each other', {}, async (page) => {
   assert.equal(await page.locator('tr.selected').count(), 0);
 });
 
+/** Points along the edges of a box of the slice, and points well inside it. */
+function edgesOf([x, y, w, h]) {
+  const along = [0.3, 0.45, 0.6, 0.75];
+  return along.flatMap((t) => [
+    [Math.round(x), Math.round(y + t * h)],
+    [Math.round(x + w), Math.round(y + t * h)],
+    [Math.round(x + t * w), Math.round(y + h)],
+  ]);
+}
+
+const changed = (before, after) =>
+  before.filter((colour, i) => colour.some((v, c) => Math.abs(v - after[i][c]) > 20)).length;
+
+withPage('boxes lie where the answer puts them, with class and score', {}, async (page) => {
+  await showSlice(page);
+  await check(page, '[data-option=masks]', false);
+  for (const { bbox_xywh: box } of sliceOf(SIZE).detections) {
+    const [x, y, w, h] = box;
+    const edges = edgesOf(box);
+    const tag = [[Math.round(x) + 2, Math.round(y) - 3]];
+    const inside = [[Math.round(x + w / 4), Math.round(y + 0.4 * h)]];
+    const on = await pixels(page, SIZE, [...edges, ...tag, ...inside]);
+    await check(page, '[data-option=boxes]', false);
+    const off = await pixels(page, SIZE, [...edges, ...tag, ...inside]);
+    await check(page, '[data-option=boxes]', true);
+    const n = edges.length;
+    // Some of a dashed line is not drawn.
+    assert.ok(changed(on.slice(0, n), off.slice(0, n)) >= n / 2, `no line along ${box}`);
+    assert.equal(changed(on.slice(n, n + 1), off.slice(n, n + 1)), 1, `no words at ${box}`);
+    assert.deepEqual(on.slice(n + 1), off.slice(n + 1), `${box} is not hollow`);
+  }
+});
+
+withPage('pointing at a row lights its box', {}, async (page) => {
+  await showSlice(page);
+  const away = () => page.mouse.move(2, 2);
+  const { detections, explanation } = sliceOf(SIZE);
+  const lights = async (row, box) => {
+    await away();
+    const dim = await pixels(page, SIZE, edgesOf(box));
+    await row.scrollIntoViewIfNeeded();
+    await row.hover();
+    const lit = await pixels(page, SIZE, edgesOf(box));
+    await away();
+    assert.deepEqual(await pixels(page, SIZE, edgesOf(box)), dim, 'it stays lit');
+    return changed(dim, lit) > 2;
+  };
+  assert.ok(await lights(page.locator('tr[data-finding="2"]'), detections[2].bbox_xywh));
+  await check(page, '[name=mode][value=attention]', true);
+  const row = page.locator('li[data-region="6"]');
+  assert.ok(await lights(row, explanation.rois[6].bbox_xywh));
+});
+
 withPage('regions: both branches, their difference, repeats', {}, async (page) => {
   await showSlice(page);
   await page.getByRole('button', { name: 'Show on slice' }).click();

@@ -13,6 +13,7 @@ import {
   silent,
   waitRead,
   waitSlice,
+  waitText,
 } from './pages.mjs';
 import { huAt, sendVolume, SIZE } from './volume.mjs';
 
@@ -307,4 +308,41 @@ withPage('limits of the service are checked before anything travels', {}, async 
   assert.match(await text(page, '.problem-detail'), /12 slices.*up to 10/);
   await assertShown(page, 6); // it can be looked at all the same
   assert.equal(mock.requests.length, 0);
+});
+
+withPage('a NIfTI of one slice is a slice', {}, async (page) => {
+  mock.reply = silent;
+  const buffer = encodeNifti({ size: [WIDTH, HEIGHT, 1], at: (x, y) => huAt(x, y, 6) });
+  buffer.writeInt16LE(2, 40); // two dimensions, and no third
+  await choose(page, { name: 'flat.nii', mimeType: '', buffer });
+  await waitText(page, '#file-facts', /^96 × 80 px · 0\.8 × 0\.8 × 5 mm/);
+  assert.ok(await page.isHidden('.slicebar'));
+  await assertShown(page, 6);
+});
+
+withPage('letters at the edges say how the patient lies', {}, async (page) => {
+  for (const orientation of ['LPS', 'RAI', 'SPR', 'AIL']) {
+    await open(page, { ...niiGz({ orientation }), name: `${orientation}.nii.gz` });
+    const ends = await page.locator('.end-mark').allInnerTexts();
+    assert.deepEqual(ends, orientation.includes('S') ? ['I', 'S'] : ['S', 'I'], orientation);
+    const letters = await page.evaluate(() => {
+      const canvas = document.getElementById('canvas');
+      const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+      let [left, top, right, bottom] = [Infinity, Infinity, 0, 0];
+      for (let i = 0; i < data.length; i += 4) {
+        if (data[i] > 220 && data[i] - data[i + 2] > 90) {
+          const [x, y] = [(i / 4) % canvas.width, Math.floor(i / 4 / canvas.width)];
+          [left, right] = [Math.min(left, x), Math.max(right, x)];
+          [top, bottom] = [Math.min(top, y), Math.max(bottom, y)];
+        }
+      }
+      return { left, top, right: canvas.width - right, bottom: canvas.height - bottom };
+    });
+    const box = await page.locator('#canvas').boundingBox();
+    const scale = Math.min(box.width / WIDTH, box.height / HEIGHT);
+    const [x, y] = [(box.width - WIDTH * scale) / 2, (box.height - HEIGHT * scale) / 2];
+    for (const [edge, at] of Object.entries({ left: x, right: x, top: y, bottom: y })) {
+      assert.ok(letters[edge] > at && letters[edge] < at + 30, `${orientation}, ${edge}: ${letters[edge]}`);
+    }
+  }
 });
