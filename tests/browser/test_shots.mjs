@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { BUILD, choose, openPage, showSlice, waitPhase, withEnd } from './browser.mjs';
 import { Mock, sendJson, sendProblem, sliceOf } from './mock.mjs';
 import { encodeNiftiGz } from './nifti.mjs';
+import { waitText } from './pages.mjs';
 import { beginStream, eventsOf, huAt, sendVolume } from './volume.mjs';
 
 const SIZES = [
@@ -36,7 +37,10 @@ for (const [width, height] of SIZES) {
         beginStream(response)(...eventsOf(SIZE).slice(0, 18));
       };
       await choose(page, VOLUME);
+      await waitText(page, '#busy-text', /^Slice 16 of 24$/);
+      await waitText(page, '.slice-title', /^Slice 13 of 24$/);
       await page.waitForSelector('#results:visible');
+      await page.waitForSelector('#volume-panel:visible');
       await shoot('streaming');
       mock.reply = (request, response) => sendVolume(response, SIZE);
       await choose(page, { ...VOLUME, name: 'second.nii.gz' });
