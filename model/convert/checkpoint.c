@@ -64,13 +64,17 @@ static int check_byte_order(const struct zip *zip, const char *prefix, size_t pr
     return little ? 0 : error_set(err, ERR_UNSUPPORTED, "tensors are not little-endian");
 }
 
+static const struct zip_limits zip_limits = {
+    .fault = ERR_BAD_WEIGHTS, .max_entries = 1 << 17, .max_inflated = 1 << 29, .zip64 = true};
+
 static int parse_zip(struct checkpoint *c, struct error *err)
 {
     const struct zip_entry *object;
     size_t folder = 0;
     const uint8_t *bytes;
     c->container = "zip";
-    if (zip_open(&c->zip, c->bytes, c->length, err) || find_object(&object, &folder, c->zip, err) ||
+    if (zip_open(&c->zip, c->bytes, c->length, &zip_limits, err) ||
+        find_object(&object, &folder, c->zip, err) ||
         check_byte_order(c->zip, object->name, folder, err) ||
         zip_read(&bytes, &c->pickle_bytes, object, err) ||
         pickle_parse(&c->pickle, bytes, object->size, NULL, err) ||

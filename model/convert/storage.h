@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #include "model/base/error.h"
+#include "model/base/zip.h"
 #include "model/convert/pickle.h"
-#include "model/convert/zip.h"
 #include "model/nn/safetensors.h"
 
 struct storage {

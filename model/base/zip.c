@@ -1,5 +1,5 @@
 /* Numbers of sections are those of PKWARE's APPNOTE 6.3. */
-#include "model/convert/zip.h"
+#include "model/base/zip.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +8,7 @@
 struct zip {
     const uint8_t *bytes;
     size_t length;
+    struct zip_limits limits;
     size_t count;
     struct zip_entry *entries; /* by name */
 };
@@ -44,20 +45,30 @@ static uint64_t u64(const uint8_t *p)
     return u32(p) | (uint64_t)u32(p + 4) << 32;
 }
 
-static int bad(struct error *err, const char *what)
+static int bad(struct error *err, const struct zip *zip, const char *what)
 {
-    return error_set(err, ERR_BAD_WEIGHTS, "zip: %s", what);
+    return error_set(err, zip->limits.fault, "zip: %s", what);
 }
 
-/* An entry's name in messages: it may hold anything, so only its plain beginning is shown. */
-static int bad_entry(struct error *err, enum error_code code, const struct zip_entry *entry,
-                     const char *what)
+/* A name may hold anything. */
+int zip_name_length(const struct zip_entry *entry)
 {
     int n = 0;
     while ((size_t)n < entry->name_length && n < 80 && entry->name[n] >= 0x20 &&
            entry->name[n] < 0x7f)
         n++;
-    return error_set(err, code, "zip entry \"%.*s\": %s", n, entry->name, what);
+    return n;
+}
+
+static int refuse(struct error *err, enum error_code code, const struct zip_entry *entry,
+                  const char *what)
+{
+    return error_set(err, code, "zip entry \"%.*s\": %s", ZIP_NAME(entry), what);
+}
+
+static int bad_entry(struct error *err, const struct zip_entry *entry, const char *what)
+{
+    return refuse(err, entry->fault, entry, what);
 }
 
 /* ---- the end of the archive (4.3.14 to 4.3.16) ---- */
@@ -68,11 +79,13 @@ struct table {
 
 static int read_end64(struct table *table, const struct zip *zip, size_t end_at, struct error *err)
 {
+    if (!zip->limits.zip64)
+        return error_set(err, ERR_UNSUPPORTED, "zip: zip64 is not taken; write it without");
     if (end_at < LOCATOR64_SIZE || u32(zip->bytes + end_at - LOCATOR64_SIZE) != LOCATOR64_SIGNATURE)
-        return bad(err, "its table needs zip64, which is not there");
+        return bad(err, zip, "its table needs zip64, which is not there");
     uint64_t at = u64(zip->bytes + end_at - LOCATOR64_SIZE + 8);
     if (at > end_at || end_at - at < END64_SIZE || u32(zip->bytes + at) != END64_SIGNATURE)
-        return bad(err, "the zip64 end is not where it should be");
+        return bad(err, zip, "the zip64 end is not where it should be");
     const uint8_t *end = zip->bytes + at;
     *table = (struct table){.count = u64(end + 32), .size = u64(end + 40), .at = u64(end + 48)};
     return 0;
@@ -82,7 +95,7 @@ static int read_end(struct table *table, const struct zip *zip, struct error *er
 {
     enum { COMMENT = 65535 };
     if (zip->length < END_SIZE)
-        return bad(err, "too short");
+        return bad(err, zip, "too short");
     size_t last = zip->length - END_SIZE, first = last > COMMENT ? last - COMMENT : 0;
     for (size_t at = last + 1; at-- > first;) {
         const uint8_t *end = zip->bytes + at;
@@ -95,7 +108,7 @@ static int read_end(struct table *table, const struct zip *zip, struct error *er
             return read_end64(table, zip, at, err);
         return 0;
     }
-    return bad(err, "no table at its end (cut off?)");
+    return bad(err, zip, "no table at its end (cut off?)");
 }
 
 /* ---- entries (4.3.7, 4.3.12, 4.5.3) ---- */
@@ -112,13 +125,13 @@ static int read_extra(struct central *c, const struct zip_entry *entry, const ui
     while (length >= 4) {
         size_t size = u16(extra + 2);
         if (size > length - 4)
-            return bad_entry(err, ERR_BAD_WEIGHTS, entry, "extra field cut off");
+            return bad_entry(err, entry, "extra field cut off");
         const uint8_t *field = extra + 4;
         for (int i = 0; u16(extra) == EXTRA_ZIP64 && i < 3; i++) {
             if (*values[i] != 0xffffffff)
                 continue;
             if ((size_t)(extra + 4 + size - field) < 8)
-                return bad_entry(err, ERR_BAD_WEIGHTS, entry, "zip64 field cut off");
+                return bad_entry(err, entry, "zip64 field cut off");
             *values[i] = u64(field);
             field += 8;
         }
@@ -133,11 +146,11 @@ static int locate(struct zip_entry *entry, const struct zip *zip, const struct c
 {
     if (c->local > zip->length || zip->length - c->local < LOCAL_SIZE ||
         u32(zip->bytes + c->local) != LOCAL_SIGNATURE)
-        return bad_entry(err, ERR_BAD_WEIGHTS, entry, "not where the table says");
+        return bad_entry(err, entry, "not where the table says");
     const uint8_t *local = zip->bytes + c->local;
     uint64_t begin = c->local + LOCAL_SIZE + u16(local + 26) + u16(local + 28);
     if (begin > zip->length || c->stored > zip->length - begin)
-        return bad_entry(err, ERR_BAD_WEIGHTS, entry, "runs past the end of the file");
+        return bad_entry(err, entry, "runs past the end of the file");
     entry->bytes = zip->bytes + begin;
     entry->stored = (size_t)c->stored;
     entry->size = (size_t)c->size;
@@ -150,30 +163,34 @@ static int read_entry(struct zip_entry *entry, size_t *taken, const struct zip *
 {
     enum { MAX_RATIO = 1032 }; /* of deflate */
     if (left < CENTRAL_SIZE || u32(row) != CENTRAL_SIGNATURE)
-        return bad(err, "its table is damaged");
+        return bad(err, zip, "its table is damaged");
     size_t name = u16(row + 28), extra = u16(row + 30), comment = u16(row + 32);
     *taken = CENTRAL_SIZE + name + extra + comment;
     if (*taken > left)
-        return bad(err, "its table is cut off");
+        return bad(err, zip, "its table is cut off");
     if (name > ZIP_MAX_NAME)
-        return bad(err, "an entry's name is too long");
+        return bad(err, zip, "an entry's name is too long");
     *entry = (struct zip_entry){.name = (const char *)row + CENTRAL_SIZE,
                                 .name_length = name,
                                 .deflated = u16(row + 10) == METHOD_DEFLATED,
+                                .fault = zip->limits.fault,
                                 .crc = u32(row + 16)};
     struct central c = {.stored = u32(row + 20), .size = u32(row + 24), .local = u32(row + 42)};
     if (u16(row + 8) & FLAG_ENCRYPTED)
-        return bad_entry(err, ERR_UNSUPPORTED, entry, "encrypted");
+        return refuse(err, ERR_UNSUPPORTED, entry, "encrypted");
     if (u16(row + 10) != METHOD_STORED && u16(row + 10) != METHOD_DEFLATED)
-        return bad_entry(err, ERR_UNSUPPORTED, entry, "compressed by a method other than deflate");
+        return refuse(err, ERR_UNSUPPORTED, entry, "compressed by a method other than deflate");
+    if (!zip->limits.zip64 &&
+        (c.size == 0xffffffff || c.stored == 0xffffffff || c.local == 0xffffffff))
+        return refuse(err, ERR_UNSUPPORTED, entry, "zip64 is not taken; write it without");
     if (read_extra(&c, entry, row + CENTRAL_SIZE + name, extra, err) || locate(entry, zip, &c, err))
         return -1;
     if (!entry->deflated && entry->stored != entry->size)
-        return bad_entry(err, ERR_BAD_WEIGHTS, entry, "stored, but of another size");
+        return bad_entry(err, entry, "stored, but of another size");
     if (entry->deflated && entry->size / MAX_RATIO > entry->stored)
-        return bad_entry(err, ERR_BAD_WEIGHTS, entry, "larger than its bytes can inflate to");
-    if (entry->deflated && entry->size > ZIP_MAX_INFLATED)
-        return bad_entry(err, ERR_TOO_LARGE, entry, "larger than this program inflates");
+        return bad_entry(err, entry, "larger than its bytes can inflate to");
+    if (entry->deflated && entry->size > zip->limits.max_inflated)
+        return refuse(err, ERR_TOO_LARGE, entry, "larger than this program inflates");
     return 0;
 }
 
@@ -196,28 +213,38 @@ static int read_table(struct zip *zip, struct error *err)
     if (read_end(&table, zip, err))
         return -1;
     if (table.at > zip->length || table.size > zip->length - table.at)
-        return bad(err, "its table runs past the end of the file");
-    if (table.count > ZIP_MAX_ENTRIES || table.count > table.size / CENTRAL_SIZE)
-        return bad(err, "more entries than allowed, or than its table can hold");
+        return bad(err, zip, "its table runs past the end of the file");
+    if (table.count > zip->limits.max_entries || table.count > table.size / CENTRAL_SIZE)
+        return bad(err, zip, "more entries than allowed, or than its table can hold");
     zip->entries = calloc((size_t)table.count + 1, sizeof *zip->entries);
     if (!zip->entries)
         return error_set(err, ERR_MEMORY, "out of memory reading a zip's table");
     const uint8_t *row = zip->bytes + table.at;
     size_t left = (size_t)table.size, taken = 0;
+    uint64_t inflated = 0, stored = 0; /* 2^17 times 2^29 at most; and times the file */
     for (; zip->count < table.count; zip->count++) {
-        if (read_entry(&zip->entries[zip->count], &taken, zip, row, left, err))
+        struct zip_entry *entry = &zip->entries[zip->count];
+        if (read_entry(entry, &taken, zip, row, left, err))
             return -1;
         row += taken;
         left -= taken;
+        inflated += entry->deflated ? entry->size : 0;
+        stored += entry->stored;
     }
+    if (stored > zip->length) /* the same bytes many times are work without end */
+        return bad(err, zip, "its entries overlap");
+    if (zip->limits.max_ratio > 0 && inflated / (uint64_t)zip->limits.max_ratio > zip->length)
+        return error_set(err, ERR_TOO_LARGE, "zip: its entries inflate to %llu bytes from %zu",
+                         (unsigned long long)inflated, zip->length);
     qsort(zip->entries, zip->count, sizeof *zip->entries, compare_entries);
     for (size_t i = 1; i < zip->count; i++)
         if (compare_entries(&zip->entries[i - 1], &zip->entries[i]) == 0)
-            return bad_entry(err, ERR_BAD_WEIGHTS, &zip->entries[i], "there are two of this name");
+            return bad_entry(err, &zip->entries[i], "there are two of this name");
     return 0;
 }
 
-int zip_open(struct zip **out, const void *bytes, size_t length, struct error *err)
+int zip_open(struct zip **out, const void *bytes, size_t length, const struct zip_limits *limits,
+             struct error *err)
 {
     *out = NULL;
     struct zip *zip = calloc(1, sizeof *zip);
@@ -225,6 +252,7 @@ int zip_open(struct zip **out, const void *bytes, size_t length, struct error *e
         return error_set(err, ERR_MEMORY, "out of memory");
     zip->bytes = bytes;
     zip->length = length;
+    zip->limits = *limits;
     if (read_table(zip, err)) {
         zip_close(zip);
         return -1;
@@ -264,12 +292,17 @@ const struct zip_entry *zip_find(const struct zip *zip, const char *prefix, size
     return bsearch(&key, zip->entries, zip->count, sizeof key, compare_entries);
 }
 
-static int inflate_entry(uint8_t *out, const struct zip_entry *entry, struct error *err)
+/*
+ * Inflates up to `wanted` bytes; *got is fewer only where the contents are. Zip does not say where
+ * the compressed bytes end other than by their number, so with all contents comes their end.
+ */
+static int inflate_entry(uint8_t *out, size_t *got, size_t wanted, const struct zip_entry *entry,
+                         struct error *err)
 {
     z_stream z = {.next_in = (Bytef *)(uintptr_t)entry->bytes, .next_out = out};
     if (inflateInit2(&z, -MAX_WBITS) != Z_OK)
         return error_set(err, ERR_MEMORY, "out of memory inflating a zip entry");
-    size_t in_left = entry->stored, out_left = entry->size;
+    size_t in_left = entry->stored, out_left = wanted;
     int status = Z_OK;
     while (status == Z_OK) { /* zlib counts in 32 bits */
         enum { MOST = 1 << 30 };
@@ -281,12 +314,27 @@ static int inflate_entry(uint8_t *out, const struct zip_entry *entry, struct err
         out_left -= out_given - z.avail_out;
         if (in_given == z.avail_in && out_given == z.avail_out)
             break; /* no progress: cut off, or larger than announced */
+        if (out_left == 0 && wanted < entry->size)
+            break; /* no more was asked for */
     }
     inflateEnd(&z);
+    *got = wanted - out_left;
     if (status == Z_MEM_ERROR)
         return error_set(err, ERR_MEMORY, "out of memory inflating a zip entry");
-    if (status != Z_STREAM_END || out_left > 0)
-        return bad_entry(err, ERR_BAD_WEIGHTS, entry, "its compressed data are damaged");
+    bool ended = status == Z_STREAM_END && *got == entry->size;
+    bool enough = status == Z_OK && out_left == 0 && wanted < entry->size;
+    return ended || enough ? 0 : bad_entry(err, entry, "its compressed data are damaged");
+}
+
+int zip_peek(uint8_t *out, size_t *got, size_t wanted, const struct zip_entry *entry,
+             struct error *err)
+{
+    if (wanted > entry->size)
+        wanted = entry->size;
+    if (entry->deflated)
+        return inflate_entry(out, got, wanted, entry, err);
+    memcpy(out, entry->bytes, wanted);
+    *got = wanted;
     return 0;
 }
 
@@ -302,11 +350,12 @@ int zip_read(const uint8_t **bytes, uint8_t **owned, const struct zip_entry *ent
         if (!buffer)
             return error_set(err, ERR_MEMORY, "out of memory for a zip entry of %zu bytes",
                              entry->size);
-        TRY(inflate_entry(buffer, entry, err));
+        size_t got;
+        TRY(inflate_entry(buffer, &got, entry->size, entry, err));
         *bytes = buffer;
     }
     if (crc32_z(0, *bytes, entry->size) != entry->crc) {
-        rc = bad_entry(err, ERR_BAD_WEIGHTS, entry, "checksum does not match (damaged file?)");
+        rc = bad_entry(err, entry, "checksum does not match (damaged file?)");
         goto done;
     }
     *owned = buffer;
