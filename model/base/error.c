@@ -43,6 +43,7 @@ const char *error_name(enum error_code code)
         [ERR_ARGUMENT] = "bad_argument",
         [ERR_BAD_PNG] = "bad_png",
         [ERR_BAD_NIFTI] = "bad_nifti",
+        [ERR_BAD_DICOM] = "bad_dicom",
         [ERR_UNSUPPORTED] = "unsupported",
         [ERR_TOO_LARGE] = "too_large",
         [ERR_CONSTANT_IMAGE] = "constant_image",

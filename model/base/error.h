@@ -14,6 +14,7 @@ enum error_code {
     ERR_ARGUMENT,       /* a value the caller gave is out of range or contradicts another */
     ERR_BAD_PNG,        /* bytes are not a readable PNG */
     ERR_BAD_NIFTI,      /* bytes are not a readable NIfTI */
+    ERR_BAD_DICOM,      /* bytes are not a readable DICOM slice, or zip of a series */
     ERR_UNSUPPORTED,    /* understood, but not something this program handles */
     ERR_TOO_LARGE,      /* a limit on pixels, bytes, ratio was passed */
     ERR_CONSTANT_IMAGE, /* every pixel equal: nothing to standardise */

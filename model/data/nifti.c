@@ -460,6 +460,7 @@ static int open_gzip(struct volume *volume, const uint8_t *bytes, size_t length,
     volume->owned = malloc(volume->bytes);
     if (!volume->owned)
         return error_set(err, ERR_MEMORY, "no memory for the volume's %zu bytes", volume->bytes);
+    volume->held = volume->bytes;
     volume->voxels = volume->owned;
     return 0;
 }

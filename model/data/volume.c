@@ -4,8 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/data/dicom.h"
 #include "model/data/gunzip.h"
 #include "model/data/nifti.h"
+#include "model/data/series.h"
 #include "model/data/voxel.h"
 
 int volume_open(struct volume **out, const void *bytes, size_t length,
@@ -15,7 +17,11 @@ int volume_open(struct volume **out, const void *bytes, size_t length,
     *out = NULL;
     if (!volume)
         return error_set(err, ERR_MEMORY, "no memory for a volume");
-    if (nifti_open(volume, bytes, length, limits, err) != 0) {
+    /* DICOM first: its preamble may begin as any other file does. */
+    int rc = dicom_recognises(bytes, length)    ? dicom_open(volume, bytes, length, limits, err)
+             : series_recognises(bytes, length) ? series_open(volume, bytes, length, limits, err)
+                                                : nifti_open(volume, bytes, length, limits, err);
+    if (rc != 0) {
         volume_close(volume);
         return -1;
     }
@@ -28,8 +34,14 @@ void volume_close(struct volume *volume)
     if (!volume)
         return;
     gunzip_close(volume->zip);
+    series_close(volume->series);
     free(volume->owned);
     free(volume);
+}
+
+bool volume_is_dicom(const void *bytes, size_t length)
+{
+    return dicom_recognises(bytes, length);
 }
 
 /* ---- sizes ---- */
@@ -217,16 +229,18 @@ int volume_read(float *out, struct voxel_range *range, struct volume *volume, in
     if (k < 0 || k >= volume_slices(volume))
         return error_set(err, ERR_ARGUMENT, "there is no slice %d: the volume has %d", k,
                          volume_slices(volume));
-    size_t width = (size_t)voxel_bits(volume->type) / 8;
+    size_t width = (size_t)voxel_bits(volume->type) / 8, before = 0;
+    if (volume->series && series_bring(&before, volume, k, err) != 0)
+        return -1;
     /* Of the storage order's last axis, everything before the slice's end; else everything. */
     size_t needed =
         volume->slice_axis == 2 ? width * stride(volume, 2) * ((size_t)k + 1) : volume->bytes;
-    if (bring(volume, needed, err) != 0)
+    if (!volume->series && bring(volume, needed, err) != 0)
         return -1;
     ptrdiff_t step = (ptrdiff_t)(width * stride(volume, volume->column_axis));
     for (int row = 0; row < rows; row++)
         voxels_read(out + (size_t)row * (size_t)columns, columns,
-                    volume->voxels + width * volume_index(volume, 0, row, k),
+                    volume->voxels + (width * volume_index(volume, 0, row, k) - before),
                     volume->column_flip ? -step : step, volume, range);
     return 0;
 }

@@ -9,7 +9,8 @@
  * positive, z to the head positive: "RAS+", as NIfTI has it).
  *
  * Compressed volumes are inflated as far as the slice that is read needs, so that the first slices
- * are there early. A volume is used by one thread at a time.
+ * are there early; of a zipped series one slice at a time is in memory. A volume is used by one
+ * thread at a time.
  */
 #ifndef ONESHOT_DATA_VOLUME_H
 #define ONESHOT_DATA_VOLUME_H
@@ -46,6 +47,7 @@ struct volume_limits {
 };
 
 struct gunzip;
+struct series;
 
 struct volume {
     const char *kind;      /* "nifti-1", "nifti-2", "dicom"; static */
@@ -54,7 +56,8 @@ struct volume {
     bool swapped;          /* stored big end first */
     double slope, inter;   /* HU = stored * slope + inter */
     double affine[3][4];   /* from indices of a voxel's centre to mm */
-    const char *placed_by; /* "sform", "qform", "pixdim" (directions assumed), "dicom"; static */
+    const char *placed_by; /* "sform", "qform", "pixdim" (directions assumed), "dicom",
+                              "nothing" (a picture in no place); static */
 
     /* The view. */
     int column_axis, row_axis, slice_axis; /* storage axes */
@@ -63,21 +66,34 @@ struct volume {
     uint8_t header[VOLUME_HEADER_SIZE]; /* as read, for label maps on the same grid */
     size_t header_size;                 /* 348, 540; 0: the source was no NIfTI */
 
+    /* What DICOM says besides. */
+    bool inverted;    /* the smallest value is white, where values are grey */
+    bool not_ct;      /* the slices are of another modality */
+    double gap;       /* mm, the widest distance between slices where they are uneven, else 0 */
+    int gap_after;    /* slice in front of it */
+    double usual_gap; /* mm, what most are apart */
+
     const uint8_t *voxels; /* of the caller's bytes, or `owned` */
     uint8_t *owned;
-    size_t bytes;       /* of all voxels */
-    size_t there;       /* of them, how many can be read by now */
-    struct gunzip *zip; /* where the rest comes from; NULL: from nowhere */
+    size_t held;           /* bytes in `owned` */
+    size_t bytes;          /* of all voxels */
+    size_t there;          /* of them, how many can be read by now */
+    struct gunzip *zip;    /* where the rest comes from; NULL: from nowhere */
+    struct series *series; /* the same of a zip: its slices come in any order */
 };
 
 /*
- * Recognises and opens a volume (NIfTI-1 and -2, plain or gzip). `bytes` must outlive it. Every
- * size is checked against the bytes that are there before memory is taken. Errors, naming the
- * field: ERR_BAD_NIFTI, ERR_UNSUPPORTED, ERR_TOO_LARGE, ERR_MEMORY.
+ * Recognises and opens a volume: NIfTI-1 and -2, plain or gzip; the zip of a DICOM series; a single
+ * DICOM slice, which is seen as it is stored. `bytes` must outlive it. Every size is checked
+ * against the bytes that are there before memory is taken. Errors, naming the field or the file in
+ * the zip: ERR_BAD_NIFTI, ERR_BAD_DICOM, ERR_UNSUPPORTED, ERR_TOO_LARGE, ERR_MEMORY.
  */
 int volume_open(struct volume **out, const void *bytes, size_t length,
                 const struct volume_limits *limits, struct error *err);
 void volume_close(struct volume *volume); /* NULL is fine */
+
+/* True where the bytes begin as a DICOM file does, with or without its preamble. */
+bool volume_is_dicom(const void *bytes, size_t length);
 
 /* Columns, rows and slices of the view. */
 int volume_columns(const struct volume *volume);
@@ -92,7 +108,8 @@ struct voxel_range {
 
 /*
  * Reads slice k into out (rows, columns), in HU; what is not finite becomes VOLUME_AIR. Errors:
- * ERR_ARGUMENT (no such slice), ERR_BAD_NIFTI (compressed data damaged or cut off).
+ * ERR_ARGUMENT (no such slice), ERR_BAD_NIFTI, ERR_BAD_DICOM (compressed data damaged or cut
+ * off), ERR_MEMORY.
  */
 int volume_read(float *out, struct voxel_range *range, struct volume *volume, int k,
                 struct error *err);

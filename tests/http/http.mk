@@ -1,7 +1,8 @@
 # The service with a stand-in for the model, and its tests over real sockets.
 
 FAKE_OBJ := $(call objects,tests/http/fake_model.c $(wildcard model/base/*.c) \
-            $(addprefix model/data/,image.c image_write.c volume.c voxel.c gunzip.c nifti.c nifti_write.c))
+            $(addprefix model/data/,image.c image_write.c volume.c voxel.c gunzip.c nifti.c nifti_write.c dicom.c \
+              dicom_elements.c dicom_syntax.c series.c))
 
 # Without the commands that need the model itself.
 $(BUILD)/obj/tests/http/main.o: server/main.c
