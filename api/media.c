@@ -5,6 +5,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "model/model.h"
+
 static const struct magic {
     enum media media;
     size_t offset;
@@ -31,6 +33,7 @@ static const struct magic {
     {MEDIA_WEBP, 8, 4, "WEBP"},
     {MEDIA_PDF, 0, 5, "%PDF-"},
     {MEDIA_ZIP, 0, 4, "PK\x03\x04"},
+    {MEDIA_ZIP, 0, 4, "PK\x05\x06"}, /* empty */
 };
 
 /* What each is called, and what to do with it. */
@@ -38,18 +41,19 @@ static const struct {
     const char *name;
     const char *advice;
 } words[] = {
-    [MEDIA_UNKNOWN] = {"of no kind this service knows", "Send a PNG or a NIfTI volume"},
+    [MEDIA_UNKNOWN] = {"of no kind this service knows",
+                       "Send a PNG, a NIfTI volume, DICOM slices or their zip"},
     [MEDIA_PNG] = {"a PNG", ""},
     [MEDIA_NIFTI] = {"a NIfTI volume", ""},
     [MEDIA_GZIP] = {"gzip data", ""},
-    [MEDIA_DICOM] = {"a DICOM file", "Convert it to a lung-windowed PNG first"},
+    [MEDIA_DICOM] = {"a DICOM file", ""},
     [MEDIA_JPEG] = {"a JPEG", "Send the slice as PNG, made without going through JPEG"},
     [MEDIA_GIF] = {"a GIF", "Send the slice as PNG"},
     [MEDIA_TIFF] = {"a TIFF", "Send the slice as PNG"},
     [MEDIA_BMP] = {"a BMP", "Send the slice as PNG"},
     [MEDIA_WEBP] = {"a WebP", "Send the slice as PNG"},
     [MEDIA_PDF] = {"a PDF", "Send the slice as PNG"},
-    [MEDIA_ZIP] = {"a ZIP archive", "Send the slices in it as PNG, each as a part named \"file\""},
+    [MEDIA_ZIP] = {"a ZIP archive", ""},
 };
 
 enum media media_sniff(const uint8_t *bytes, size_t length)
@@ -59,7 +63,7 @@ enum media media_sniff(const uint8_t *bytes, size_t length)
         if (length >= m->offset + m->length && memcmp(bytes + m->offset, m->bytes, m->length) == 0)
             return m->media;
     }
-    return MEDIA_UNKNOWN;
+    return volume_is_dicom(bytes, length) ? MEDIA_DICOM : MEDIA_UNKNOWN;
 }
 
 /* True where a media type (before any parameters) is `name`. */
@@ -87,6 +91,9 @@ static const struct {
     {"image/nii", CLAIM_NIFTI},
     {"application/gzip", CLAIM_GZIP},
     {"application/x-gzip", CLAIM_GZIP},
+    {"application/dicom", CLAIM_DICOM},
+    {"application/zip", CLAIM_ZIP},
+    {"application/x-zip-compressed", CLAIM_ZIP},
     {"multipart/form-data", CLAIM_MULTIPART},
 };
 
@@ -105,7 +112,7 @@ enum claim media_claim(const char *content_type)
 
 bool media_is_volume(enum media media)
 {
-    return media == MEDIA_NIFTI || media == MEDIA_GZIP;
+    return media == MEDIA_NIFTI || media == MEDIA_GZIP || media == MEDIA_ZIP;
 }
 
 /* Whether a claim may stand over bytes of a kind. */
@@ -120,6 +127,10 @@ static bool agrees(enum claim claim, enum media media)
         return media == MEDIA_NIFTI || media == MEDIA_GZIP;
     case CLAIM_GZIP:
         return media == MEDIA_GZIP;
+    case CLAIM_DICOM:
+        return media == MEDIA_DICOM;
+    case CLAIM_ZIP:
+        return media == MEDIA_ZIP;
     default:
         return false;
     }
@@ -133,7 +144,7 @@ int media_require(enum media *out, const uint8_t *bytes, size_t length, const ch
                            "There are no bytes. Send the slice or volume itself, for example with "
                            "curl --data-binary @slice.png.");
     enum media media = *out = media_sniff(bytes, length);
-    bool taken = media == MEDIA_PNG || media_is_volume(media);
+    bool taken = media == MEDIA_PNG || media == MEDIA_DICOM || media_is_volume(media);
     if (taken && agrees(media_claim(content_type), media))
         return 0;
     if (taken)

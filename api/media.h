@@ -35,6 +35,8 @@ enum claim {
     CLAIM_PNG,
     CLAIM_NIFTI, /* plain or gzip */
     CLAIM_GZIP,
+    CLAIM_DICOM,
+    CLAIM_ZIP,
     CLAIM_MULTIPART,
     CLAIM_OTHER, /* something the service does not take */
 };
@@ -42,14 +44,14 @@ enum claim {
 enum claim media_claim(const char *content_type); /* NULL: absent */
 
 /*
- * What the bytes are, where they are something the service takes: a PNG or a volume; else
+ * What the bytes are, where they are something the service takes: a picture or a volume; else
  * PROBLEM_UNSUPPORTED_MEDIA or _EMPTY_BODY, saying what they are. A Content-Type that contradicts
  * them is refused, too.
  */
 int media_require(enum media *out, const uint8_t *bytes, size_t length, const char *content_type,
                   struct problem *problem);
 
-/* True for files that hold a volume. */
+/* True for files that hold a volume: not for PNG and single slices of DICOM. */
 bool media_is_volume(enum media media);
 
 /* Kinds of answers; where an Accept header likes several equally, the first of them. */

@@ -27,6 +27,7 @@ static const struct row rows[PROBLEM_KINDS] = {
     [PROBLEM_UNSUPPORTED_MEDIA] = {415, "unsupported_media", "Unsupported Media Type"},
     [PROBLEM_BAD_PNG] = {422, "bad_png", "Unprocessable Content"},
     [PROBLEM_BAD_NIFTI] = {422, "bad_nifti", "Unprocessable Content"},
+    [PROBLEM_BAD_DICOM] = {422, "bad_dicom", "Unprocessable Content"},
     [PROBLEM_CONSTANT_IMAGE] = {422, "constant_image", "Unprocessable Content"},
     [PROBLEM_BAD_IMAGE] = {422, "bad_image", "Unprocessable Content"},
     [PROBLEM_QUEUE_FULL] = {429, "queue_full", "Too Many Requests"},
@@ -41,9 +42,13 @@ static const struct {
     enum error_code error;
     enum problem_kind problem;
 } from_errors[] = {
-    {ERR_ARGUMENT, PROBLEM_BAD_IMAGE},          {ERR_BAD_PNG, PROBLEM_BAD_PNG},
-    {ERR_BAD_NIFTI, PROBLEM_BAD_NIFTI},         {ERR_UNSUPPORTED, PROBLEM_UNSUPPORTED_MEDIA},
-    {ERR_TOO_LARGE, PROBLEM_PAYLOAD_TOO_LARGE}, {ERR_CONSTANT_IMAGE, PROBLEM_CONSTANT_IMAGE},
+    {ERR_ARGUMENT, PROBLEM_BAD_IMAGE},
+    {ERR_BAD_PNG, PROBLEM_BAD_PNG},
+    {ERR_BAD_NIFTI, PROBLEM_BAD_NIFTI},
+    {ERR_BAD_DICOM, PROBLEM_BAD_DICOM},
+    {ERR_UNSUPPORTED, PROBLEM_UNSUPPORTED_MEDIA},
+    {ERR_TOO_LARGE, PROBLEM_PAYLOAD_TOO_LARGE},
+    {ERR_CONSTANT_IMAGE, PROBLEM_CONSTANT_IMAGE},
 };
 
 static const struct row *row_of(enum problem_kind kind)

@@ -296,11 +296,12 @@ static int check_type(struct predict *predict, const struct request *request,
                            encoding);
     enum claim claim = media_claim(type);
     if (claim == CLAIM_OTHER)
-        return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA,
-                           "Content-Type \"%.100s\" is not taken. There are image/png, "
-                           "application/x-nifti, application/gzip (or no type at all) and "
-                           "multipart/form-data.",
-                           type);
+        return problem_set(
+            problem, PROBLEM_UNSUPPORTED_MEDIA,
+            "Content-Type \"%.100s\" is not taken. There are image/png, "
+            "application/x-nifti, application/gzip, application/dicom, application/zip "
+            "(or no type at all) and multipart/form-data.",
+            type);
     if (claim == CLAIM_MULTIPART && media_boundary(predict->boundary, type) != 0)
         return problem_set(problem, PROBLEM_BAD_MULTIPART,
                            "Content-Type names no boundary of 1 to 70 characters.");
@@ -547,6 +548,7 @@ static enum api_next give_options(struct call *call, const struct route *route)
     if (route->methods & POST)
         response_header(&call->exchange->response, "Accept-Post",
                         route->methods & PUT ? "image/png, application/x-nifti, application/gzip, "
+                                               "application/dicom, application/zip, "
                                                "multipart/form-data"
                                              : "application/json");
     return API_ANSWERED;

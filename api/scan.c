@@ -40,6 +40,13 @@ static void warn_about_volume(struct scan *scan)
         warn(scan, "orientation_assumed",
              "The header has neither sform nor qform: its axes are taken to run right, front, "
              "head.");
+    if (v->not_ct)
+        warn(scan, "not_ct", "Modality is not CT: its values are hardly Hounsfield units.");
+    if (v->gap > 0)
+        warn(scan, "uneven_slices",
+             "Slices %d and %d are %.3g mm apart, most %.3g mm: some may be missing. Volumes in ml "
+             "and the positions of slices are as if all were evenly apart.",
+             v->gap_after, v->gap_after + 1, v->gap, v->usual_gap);
     int longer = volume_columns(v) > volume_rows(v) ? volume_columns(v) : volume_rows(v);
     if (longer < SLICE_LOW_RESOLUTION)
         warn(scan, "low_resolution",
@@ -135,7 +142,7 @@ int scan_open(struct scan **out, const struct slice_source *source,
         slice_intensity_settle(&scan->intensity, options, v, voxel_bits(v->type), false, problem) !=
             0 ||
         check_size(scan, worker, limits, problem) != 0 ||
-        take_memory(scan, (v->owned ? v->bytes : 0) + (labels ? voxels : 0), limits, problem) != 0)
+        take_memory(scan, v->held + (labels ? voxels : 0), limits, problem) != 0)
         goto failed;
     scan->slices = calloc((size_t)scan->count, sizeof *scan->slices);
     if (labels)
@@ -289,7 +296,7 @@ void scan_finish(struct scan *scan)
     if (scan->intensity.mode == INTENSITY_HU && slice_is_offset(&scan->range))
         warn(scan, "hu_offset_suspected",
              "Values run from %g to %g: they look like HU + 1024, with the offset lost. Subtract "
-             "it, or set scl_inter.",
+             "it, or set it in the header.",
              (double)scan->range.minimum, (double)scan->range.maximum);
     scan_sum(sides, scan);
     if (sides[SCAN_RIGHT].lung + sides[SCAN_LEFT].lung == 0)

@@ -79,6 +79,8 @@ static void warn_about_input(struct slice *slice)
         slice_warn(slice, "window_assumed",
                    "The grey scale is taken to be a lung window already: width %g, level %g HU.",
                    (double)slice->intensity.window, (double)slice->intensity.level);
+    if (slice->own && slice->own->not_ct)
+        slice_warn(slice, "not_ct", "Modality is not CT: its values are hardly Hounsfield units.");
     if (image->colour)
         slice_warn(slice, "colour_input",
                    "The picture is coloured; its luma was used. Marks drawn in colour are seen as "
@@ -100,6 +102,17 @@ static void warn_about_prediction(struct slice *slice)
         slice_warn(slice, "rois_padded",
                    "Only %d of the %d regions are distinct; the others repeat them.",
                    p->unique_regions, p->regions_count);
+}
+
+static void warn_about_voxels(struct slice *slice, const struct voxel_range *range)
+{
+    if (range->not_finite > 0)
+        slice_warn(slice, "nan_voxels", "%lld voxels are not numbers; they were taken for air.",
+                   (long long)range->not_finite);
+    if (slice->intensity.mode == INTENSITY_HU && slice_is_offset(range))
+        slice_warn(slice, "hu_offset_suspected",
+                   "Values run from %g to %g: they look like HU + 1024, with the offset lost.",
+                   (double)range->minimum, (double)range->maximum);
 }
 
 /* ---- grey ---- */
@@ -176,21 +189,12 @@ static int predict_image(struct slice *out, struct slice_worker *worker,
     return 0;
 }
 
-int slice_run(struct slice *out, struct slice_worker *worker, const struct slice_source *source,
-              const struct slice_options *options, struct problem *problem)
+static int decode_png(struct slice *out, const struct slice_worker *worker,
+                      const struct slice_source *source, const struct slice_options *options,
+                      struct problem *problem)
 {
     struct error err;
-    enum media media;
-    double start = clock_ms();
-    begin(out, worker);
     out->kind = "png";
-    out->bytes = source->length;
-    snprintf(out->file, sizeof out->file, "%s", source->file);
-    if (media_require(&media, source->bytes, source->length, source->content_type, problem) != 0)
-        return -1;
-    if (media != MEDIA_PNG)
-        return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA, "A volume is no slice.");
-    sha256_hex(out->sha256, source->bytes, source->length);
     if (image_read_png(&out->image, source->bytes, source->length, worker->max_pixels, &err) != 0) {
         problem_from_error(problem, &err);
         return err.code == ERR_TOO_LARGE ? too_large(problem, &err, worker) : -1;
@@ -200,22 +204,82 @@ int slice_run(struct slice *out, struct slice_worker *worker, const struct slice
         return -1;
     if (out->intensity.mode == INTENSITY_HU)
         apply_intensity(&out->image, &out->intensity, 65535, -SLICE_PNG_OFFSET);
-    if (predict_image(out, worker, options, start, problem) != 0)
-        return -1;
-    warn_about_input(out);
-    warn_about_prediction(out);
     return 0;
 }
 
-static void warn_about_voxels(struct slice *slice, const struct voxel_range *range)
+/* Reads slice out->index of a volume as grey. */
+static int decode_voxels(struct slice *out, struct voxel_range *range, struct volume *volume,
+                         const struct slice_options *options, struct problem *problem)
 {
-    if (range->not_finite > 0)
-        slice_warn(slice, "nan_voxels", "%lld voxels are not numbers; they were taken for air.",
-                   (long long)range->not_finite);
-    if (slice->intensity.mode == INTENSITY_HU && slice_is_offset(range))
-        slice_warn(slice, "hu_offset_suspected",
-                   "Values run from %g to %g: they look like HU + 1024, with the offset lost.",
-                   (double)range->minimum, (double)range->maximum);
+    struct error err;
+    int columns = volume_columns(volume), rows = volume_rows(volume);
+    size_t count = (size_t)columns * (size_t)rows;
+    if (slice_intensity_settle(&out->intensity, options, volume, voxel_bits(volume->type), false,
+                               problem) != 0)
+        return -1;
+    if (image_alloc(&out->image, columns, rows, &err) != 0 ||
+        volume_read(out->image.pixels, range, volume, out->index, &err) != 0)
+        return problem_from_error(problem, &err);
+    out->image.bit_depth = voxel_bits(volume->type);
+    if (out->intensity.mode == INTENSITY_HU) {
+        apply_intensity(&out->image, &out->intensity, 1, 0);
+        return 0;
+    }
+    /* Grey of an unknown scale: from the darkest to the brightest. */
+    float span = range->maximum - range->minimum, scale = span > 0 ? 1 / span : 0;
+    if (volume->inverted)
+        apply_window(out->image.pixels, count, -scale, range->maximum * scale);
+    else
+        apply_window(out->image.pixels, count, scale, -range->minimum * scale);
+    return 0;
+}
+
+static int decode_dicom(struct slice *out, struct voxel_range *range,
+                        const struct slice_worker *worker, const struct slice_source *source,
+                        const struct slice_options *options, struct problem *problem)
+{
+    struct error err;
+    /* No slice has more than four bytes a pixel, and none is inflated. */
+    struct volume_limits limits = {4 * worker->max_pixels, 1};
+    out->kind = "dicom";
+    if (volume_open(&out->own, source->bytes, source->length, &limits, &err) != 0) {
+        problem_from_error(problem, &err);
+        return err.code == ERR_TOO_LARGE ? too_large(problem, &err, worker) : -1;
+    }
+    size_t pixels = (size_t)volume_columns(out->own) * (size_t)volume_rows(out->own);
+    if (pixels > worker->max_pixels)
+        return problem_set(problem, PROBLEM_PAYLOAD_TOO_LARGE,
+                           "%d x %d pixels are larger than the %zu pixels this service takes "
+                           "(--max-pixels).",
+                           volume_columns(out->own), volume_rows(out->own), worker->max_pixels);
+    if (strcmp(out->own->placed_by, "nothing") != 0)
+        out->volume = out->own;
+    return decode_voxels(out, range, out->own, options, problem);
+}
+
+int slice_run(struct slice *out, struct slice_worker *worker, const struct slice_source *source,
+              const struct slice_options *options, struct problem *problem)
+{
+    enum media media;
+    struct voxel_range range = {0};
+    double start = clock_ms();
+    begin(out, worker);
+    out->kind = "png";
+    out->bytes = source->length;
+    snprintf(out->file, sizeof out->file, "%s", source->file);
+    if (media_require(&media, source->bytes, source->length, source->content_type, problem) != 0)
+        return -1;
+    if (media_is_volume(media))
+        return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA, "A volume is no slice.");
+    sha256_hex(out->sha256, source->bytes, source->length);
+    int rc = media == MEDIA_DICOM ? decode_dicom(out, &range, worker, source, options, problem)
+                                  : decode_png(out, worker, source, options, problem);
+    if (rc != 0 || predict_image(out, worker, options, start, problem) != 0)
+        return -1;
+    warn_about_input(out);
+    warn_about_voxels(out, &range);
+    warn_about_prediction(out);
+    return 0;
 }
 
 bool slice_is_offset(const struct voxel_range *range)
@@ -227,27 +291,13 @@ int slice_run_volume(struct slice *out, struct voxel_range *range, struct slice_
                      struct volume *volume, int index, const struct slice_options *options,
                      struct problem *problem)
 {
-    struct error err;
     double start = clock_ms();
     begin(out, worker);
     out->kind = volume->kind;
     out->volume = volume;
     out->index = index;
-    if (slice_intensity_settle(&out->intensity, options, volume, voxel_bits(volume->type), false,
-                               problem) != 0)
-        return -1;
-    if (image_alloc(&out->image, volume_columns(volume), volume_rows(volume), &err) != 0 ||
-        volume_read(out->image.pixels, range, volume, index, &err) != 0)
-        return problem_from_error(problem, &err);
-    out->image.bit_depth = voxel_bits(volume->type);
-    if (out->intensity.mode == INTENSITY_HU) {
-        apply_intensity(&out->image, &out->intensity, 1, 0);
-    } else { /* grey of an unknown scale: from the darkest to the brightest */
-        float span = range->maximum - range->minimum;
-        apply_window(out->image.pixels, (size_t)out->image.width * (size_t)out->image.height,
-                     span > 0 ? 1 / span : 0, span > 0 ? -range->minimum / span : 0);
-    }
-    if (predict_image(out, worker, options, start, problem) != 0)
+    if (decode_voxels(out, range, volume, options, problem) != 0 ||
+        predict_image(out, worker, options, start, problem) != 0)
         return -1;
     warn_about_voxels(out, range);
     warn_about_prediction(out);
@@ -257,6 +307,8 @@ int slice_run_volume(struct slice *out, struct voxel_range *range, struct slice_
 void slice_free(struct slice *slice)
 {
     image_free(&slice->image);
+    volume_close(slice->own);
+    slice->own = NULL;
 }
 
 static void enclose(struct mask_window *all, const struct mask_window *window)
@@ -290,7 +342,7 @@ int slice_masks(struct slice *slice, struct slice_worker *worker, slice_visitor 
             return rc;
     }
     burden_count(&slice->burden, worker->cover, p->width, &all);
-    if (!slice->burden.lung_found && !slice->volume)
+    if (!slice->burden.lung_found && (!slice->volume || slice->own))
         slice_warn(slice, "not_chest_like",
                    "No lung was found. This may not be an axial chest slice in a lung window.");
     return 0;

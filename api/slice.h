@@ -17,7 +17,7 @@
 #include "model/model.h"
 
 enum {
-    SLICE_MAX_WARNINGS = 8,
+    SLICE_MAX_WARNINGS = 10,
     SLICE_NAME_SIZE = 256,
     SLICE_LOW_RESOLUTION = 224, /* a longer side below this is warned about */
     SLICE_WINDOW = 1500,        /* HU a PNG's grey scale is taken to span */
@@ -76,7 +76,8 @@ struct slice_intensity {
 
 struct slice {
     const char *kind;            /* of the file: "png", "nifti-1", ... */
-    const struct volume *volume; /* it belongs to, borrowed; NULL for a picture */
+    const struct volume *volume; /* it lies in, borrowed; NULL where that is not known */
+    struct volume *own;          /* DICOM: the volume of this slice alone, owned; else NULL */
     int index;                   /* in its volume */
     struct slice_intensity intensity;
     struct burden burden; /* once the masks have been pasted */
@@ -91,7 +92,8 @@ struct slice {
     struct slice_timing timing;
 };
 
-/* Decodes a picture and predicts. `out` is to be freed in every case. */
+/* Decodes a picture (PNG, or one slice of DICOM) and predicts. `out` is to be freed in every case.
+ */
 int slice_run(struct slice *out, struct slice_worker *worker, const struct slice_source *source,
               const struct slice_options *options, struct problem *problem);
 void slice_free(struct slice *slice);

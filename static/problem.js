@@ -10,6 +10,7 @@ const TITLES = {
   unsupported_media: 'Not a kind of file the service reads',
   bad_png: 'The PNG is damaged',
   bad_nifti: 'The NIfTI file is damaged',
+  bad_dicom: 'The DICOM slices cannot be read',
   bad_image: 'The picture cannot be used',
   constant_image: 'The picture is one single grey',
   queue_full: 'The service is busy',

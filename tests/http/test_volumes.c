@@ -1,9 +1,9 @@
 /* Volumes over real sockets: documents, streams, label maps, options, clients that leave or dawdle,
  * and files that mean harm. */
-#include <jansson.h>
 #include <math.h>
 
 #include "model/data/volume.h"
+#include "tests/http/look.h"
 #include "tests/http/scene.h"
 #include "tests/unit/nifti_maker.h"
 #include "tests/unit/run.h"
@@ -47,14 +47,6 @@ static struct answer ask(const char *query, const char *const *headers)
     return http(&service, "POST", path, headers, volume.data, volume.length);
 }
 
-static json_t *parse(const char *text, size_t length)
-{
-    json_error_t fault;
-    json_t *root = json_loadb(text, length, 0, &fault);
-    ck_assert_msg(root != NULL, "%s in %.300s", fault.text, text);
-    return root;
-}
-
 static json_t *ask_json(const char *query)
 {
     struct answer answer = ask(query, NULL);
@@ -62,30 +54,6 @@ static json_t *ask_json(const char *query)
     json_t *root = parse((char *)answer.body, answer.length);
     answer_free(&answer);
     return root;
-}
-
-static json_t *find(json_t *root, const char *path)
-{
-    char name[64];
-    while (root && *path) {
-        size_t n = strcspn(path, ".");
-        snprintf(name, sizeof name, "%.*s", (int)n, path);
-        root = json_is_array(root) ? json_array_get(root, (size_t)strtol(name, NULL, 10))
-                                   : json_object_get(root, name);
-        path += n + (path[n] == '.');
-    }
-    ck_assert_msg(root != NULL, "no %s", path);
-    return root;
-}
-
-static double number(json_t *root, const char *path)
-{
-    return json_number_value(find(root, path));
-}
-
-static const char *text(json_t *root, const char *path)
-{
-    return json_string_value(find(root, path));
 }
 
 /* ---- one document ---- */

@@ -22,6 +22,12 @@ START_TEST(bytes_are_recognised)
     memset(bytes, 0, sizeof bytes);
     memcpy(bytes + 128, "DICM", 4);
     ck_assert_int_eq(media_sniff(bytes, 132), MEDIA_DICOM);
+    memcpy(bytes, "II*\0", 4); /* a TIFF in the preamble, as microscopes write it */
+    ck_assert_int_eq(media_sniff(bytes, 132), MEDIA_DICOM);
+    ck_assert_int_eq(media_sniff((const uint8_t *)"\x8\0\5\0CS\2\0X ", 10), MEDIA_DICOM);
+    ck_assert_int_eq(media_sniff((const uint8_t *)"\x8\0\5\0CS\2\0X ", 9), MEDIA_UNKNOWN);
+    ck_assert_int_eq(media_sniff((const uint8_t *)"PK\3\4", 4), MEDIA_ZIP);
+    ck_assert_int_eq(media_sniff((const uint8_t *)"PK\5\6", 4), MEDIA_ZIP);
     ck_assert_int_eq(media_sniff((const uint8_t *)"\x1f\x8b\x08", 3), MEDIA_GZIP);
     ck_assert_int_eq(media_sniff((const uint8_t *)"\xff\xd8\xff\xe0", 4), MEDIA_JPEG);
 }
@@ -40,6 +46,9 @@ START_TEST(types_claim)
     ck_assert_int_eq(media_claim("multipart/form-data; boundary=x"), CLAIM_MULTIPART);
     ck_assert_int_eq(media_claim("application/x-nifti"), CLAIM_NIFTI);
     ck_assert_int_eq(media_claim("application/gzip"), CLAIM_GZIP);
+    ck_assert_int_eq(media_claim("application/dicom"), CLAIM_DICOM);
+    ck_assert_int_eq(media_claim("application/zip"), CLAIM_ZIP);
+    ck_assert_int_eq(media_claim("application/x-zip-compressed"), CLAIM_ZIP);
     ck_assert_int_eq(media_claim("multipart/mixed; boundary=x"), CLAIM_OTHER);
 }
 END_TEST
@@ -63,7 +72,16 @@ START_TEST(bytes_and_type_must_agree)
     ck_assert_int_eq(require(zip, sizeof zip, "application/x-nifti"), MEDIA_GZIP);
     ck_assert_int_eq(require(zip, sizeof zip, "application/gzip"), MEDIA_GZIP);
     ck_assert(media_is_volume(MEDIA_NIFTI) && media_is_volume(MEDIA_GZIP));
-    ck_assert(!media_is_volume(MEDIA_PNG));
+    ck_assert(media_is_volume(MEDIA_ZIP));
+    ck_assert(!media_is_volume(MEDIA_PNG) && !media_is_volume(MEDIA_DICOM));
+    static const uint8_t series[] = "PK\3\4";
+    uint8_t dicom[140] = {0};
+    memcpy(dicom + 128, "DICM", 4);
+    ck_assert_int_eq(require(dicom, sizeof dicom, NULL), MEDIA_DICOM);
+    ck_assert_int_eq(require(dicom, sizeof dicom, "application/dicom"), MEDIA_DICOM);
+    ck_assert_int_eq(require(dicom, sizeof dicom, "application/zip"), -1);
+    ck_assert_int_eq(require(series, 4, "application/zip"), MEDIA_ZIP);
+    ck_assert_int_eq(require(series, 4, "application/dicom"), -1);
     static const struct {
         const char *type, *names;
         int bytes; /* 0 png, 1 nifti, 2 gzip */

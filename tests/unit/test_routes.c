@@ -180,8 +180,8 @@ START_TEST(refusals_at_the_headers)
     } cases[] = {
         {"/v1/predict", "Accept", "text/html", 406, "application/json"},
         {"/v1/predict", "Content-Type", "application/json", 415, "application/json"},
-        {"/v1/predict", "Content-Type", "application/dicom", 415, "application/dicom"},
-        {"/v1/predict", "Content-Type", "application/zip", 415, "zip"},
+        {"/v1/predict", "Content-Type", "application/dicom+json", 415, "application/dicom"},
+        {"/v1/predict", "Content-Type", "application/x-tar", 415, "application/zip"},
         {"/v1/predict", "Content-Encoding", "gzip", 415, "Content-Encoding"},
         {"/v1/predict", "Content-Type", "multipart/form-data", 400, "boundary"},
         {"/v1/predict?masks=x", NULL, NULL, 400, "masks"},
