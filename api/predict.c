@@ -102,7 +102,8 @@ static struct slice_source source_of(const struct predict *predict, int index)
 {
     if (!predict->parts)
         return (struct slice_source){predict->body, predict->length,
-                                     predict->content_type[0] ? predict->content_type : NULL, ""};
+                                     predict->content_type[0] ? predict->content_type : NULL,
+                                     predict->file ? predict->file : ""};
     const struct multipart_part *part = &predict->parts[index];
     return (struct slice_source){part->bytes, part->length, part->type[0] ? part->type : NULL,
                                  part->filename};
@@ -233,6 +234,7 @@ static int answer_labels(struct predict *predict, struct response *response, str
     return 0;
 }
 
+/* Whether the answer is a label map. */
 static bool wants_labels(const struct predict *predict)
 {
     return predict->answer == ANSWER_NIFTI || predict->answer == ANSWER_GZIP;
@@ -263,6 +265,8 @@ static int write_slice(struct predict *predict, struct slice *slice, struct slic
     }
     predict->slices_done--;
     add_timing(&predict->spent, &slice->timing);
+    if (rc == 0 && predict->extras && predict->extras->slice)
+        rc = predict->extras->slice(predict->extras->context, slice, worker, err);
     return rc;
 }
 
@@ -362,8 +366,9 @@ static enum outcome open_scan(struct predict *predict, const struct slice_source
                     "as slice=20, or ask for application/json.");
         return FILE_FAILED;
     }
-    if (scan_open(&predict->scan, source, worker, &predict->options, &predict->scan_limits,
-                  wants_labels(predict), problem) != 0)
+    bool labels = wants_labels(predict) || (predict->extras && predict->extras->volume);
+    if (scan_open(&predict->scan, source, worker, &predict->options, &predict->scan_limits, labels,
+                  problem) != 0)
         return FILE_FAILED;
     if (predict->answer == ANSWER_PNG && predict->scan->count > 1) {
         problem_set(problem, PROBLEM_BAD_OPTION,
@@ -397,6 +402,8 @@ static enum outcome end_scan(struct predict *predict, struct response *response,
     } else {
         rc = results_end_scan(predict->results, predict->scan, &err);
     }
+    if (rc == 0 && predict->extras && predict->extras->volume)
+        rc = predict->extras->volume(predict->extras->context, predict->scan, &err);
     scan_close(predict->scan);
     predict->scan = NULL;
     if (rc != 0)
@@ -463,6 +470,8 @@ static void give_up(struct predict *predict, const struct problem *problem,
 {
     struct error err;
     predict->code = problem_code(problem->kind);
+    if (predict->failure)
+        *predict->failure = *problem;
     if (!answer_streams(predict->answer))
         problem_answer(response, problem, predict->request_id);
     else if (predict_error_event(&predict->events, predict->answer, predict->request_id, problem,

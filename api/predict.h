@@ -19,6 +19,18 @@
 #include "api/slice.h"
 #include "model/base/buffer.h"
 
+/*
+ * For who wants more of a prediction than its answer. The functions are called on the worker's
+ * thread when a slice, or all of a volume, has been added to the answer; -1 ends the file with the
+ * error. Either may be NULL.
+ */
+struct predict_extras {
+    int (*slice)(void *context, struct slice *slice, struct slice_worker *worker,
+                 struct error *err);
+    int (*volume)(void *context, const struct scan *scan, struct error *err); /* has its labels */
+    void *context;
+};
+
 struct predict {
     char request_id[REQUEST_ID_SIZE];
     struct slice_options options;
@@ -32,6 +44,9 @@ struct predict {
 
     const uint8_t *body; /* borrowed until the end */
     size_t length;
+    const char *file;                    /* name of a raw body's file; NULL: not known */
+    const struct predict_extras *extras; /* NULL: nobody wants more */
+    struct problem *failure;             /* filled with what ended it; NULL: nobody asks */
 
     struct multipart_part *parts; /* owned; the files first */
     int files, next;

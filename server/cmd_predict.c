@@ -5,19 +5,25 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "api/json.h"
+#include "api/message.h"
 #include "api/options.h"
 #include "api/overlay.h"
+#include "api/predict.h"
 #include "server/commands.h"
 #include "server/file.h"
 #include "server/flags.h"
 #include "server/local.h"
 #include "server/progress.h"
 
+enum form { FORM_JSON, FORM_NDJSON };
+
+static const char *const form_names[] = {"json", "ndjson", NULL};
+
 struct settings {
-    const char *model, *out, *overlay, *masks, *threshold, *most;
-    int threads;
-    size_t max_body, max_pixels;
+    const char *model, *out, *overlay, *labels;
+    const char *masks, *threshold, *most, *slices, *intensity, *window, *level;
+    int form, threads, max_slices, max_ratio;
+    size_t max_body, max_pixels, max_volume;
     bool no_regions, quiet;
 };
 
@@ -26,20 +32,36 @@ struct settings {
 static const struct flag table[] = {
     {"model", 'm', FLAG_TEXT, FIELD(model), "", 0, 0, NULL, "FILE",
      "weight file; without it, the model that comes along"},
+    {"as", 0, FLAG_CHOICE, FIELD(form), "json", 0, 0, form_names, "FORM",
+     "json, a line per file; ndjson, a line per event: of a volume, each slice as it is done"},
     {"out", 'd', FLAG_TEXT, FIELD(out), "", 0, 0, NULL, "DIR",
-     "write an overlay NAME.png for every file into this folder"},
+     "write into this folder an overlay NAME.png for every picture and a label map "
+     "NAME.labels.nii.gz for every volume"},
     {"overlay", 'o', FLAG_TEXT, FIELD(overlay), "", 0, 0, NULL, "FILE",
-     "write the overlay of the one file given here"},
+     "write the overlay of the one file given here; of a volume, of the one slice chosen"},
+    {"labels", 'l', FLAG_TEXT, FIELD(labels), "", 0, 0, NULL, "FILE",
+     "write the label map (.nii.gz) of the one volume given here"},
+    {"slices", 0, FLAG_TEXT, FIELD(slices), "", 0, 0, NULL, "RANGE",
+     "of a volume only these: first:last:step, or the number of one"},
+    {"intensity", 0, FLAG_TEXT, FIELD(intensity), "auto", 0, 0, NULL, "KIND",
+     "hu, windowed, or auto: grey for PNG and 8 bits, HU else"},
+    {"window", 0, FLAG_TEXT, FIELD(window), "", 0, 0, NULL, "HU", "from black to white; 1500 else"},
+    {"level", 0, FLAG_TEXT, FIELD(level), "", 0, 0, NULL, "HU", "at mid-grey; -600 else"},
     {"masks", 0, FLAG_TEXT, FIELD(masks), "rle", 0, 0, NULL, "FORMAT", "rle, polygon, png or none"},
     {"threshold", 0, FLAG_TEXT, FIELD(threshold), "", 0, 0, NULL, "SCORE",
      "drop detections with a score at or below; the model's default else"},
     {"max-detections", 0, FLAG_TEXT, FIELD(most), "", 0, 0, NULL, "N",
      "keep at most this many; the model's default else"},
     {"threads", 't', FLAG_INT, FIELD(threads), "0", 0, 256, NULL, "N", "cores to use; 0: all"},
-    {"max-body", 0, FLAG_BYTES, FIELD(max_body), "32M", 1024, 2147483647, NULL, "SIZE",
-     "largest file"},
+    {"max-body", 0, FLAG_BYTES, FIELD(max_body), "1G", 1024, 1e12, NULL, "SIZE", "largest file"},
     {"max-pixels", 0, FLAG_BYTES, FIELD(max_pixels), "16M", 1024, 268435456, NULL, "N",
      "pixels of one slice"},
+    {"max-slices", 0, FLAG_INT, FIELD(max_slices), "4096", 1, 100000, NULL, "N",
+     "slices of one volume"},
+    {"max-volume", 0, FLAG_BYTES, FIELD(max_volume), "4G", 1024, 1e12, NULL, "SIZE",
+     "memory for a volume that is compressed"},
+    {"max-inflate-ratio", 0, FLAG_INT, FIELD(max_ratio), "1032", 1, 1032, NULL, "N",
+     "how many times as large as its bytes a compressed volume may become"},
     {"no-regions", 0, FLAG_SWITCH, FIELD(no_regions), NULL, 0, 0, NULL, NULL,
      "leave out the regions that decided"},
     {"quiet", 'q', FLAG_SWITCH, FIELD(quiet), NULL, 0, 0, NULL, NULL, "no progress bar"},
@@ -50,98 +72,195 @@ static const struct flags flags = {
     .count = sizeof table / sizeof *table,
     .usage = "oneshot predict [FLAG]... FILE...",
     .about =
-        "Prints one JSON document per slice (PNG; \"-\" is standard input), one per line, the\n"
-        "same as POST /v1/predict answers. Exits with 1 when any file failed.",
+        "Prints one JSON document per file, one per line, the same as POST /v1/predict answers.\n"
+        "Files are slices as PNG or DICOM, volumes as NIfTI (.nii, .nii.gz) or zip of a DICOM\n"
+        "series; what they are decides, not their names. \"-\" is standard input. Exits with 1\n"
+        "when any file failed.",
     .environment = true,
 };
 
 static int read_options(struct slice_options *options, const struct settings *settings,
                         struct problem *problem)
 {
+    const char *chosen = strchr(settings->slices, ':') ? "slices" : "slice";
+    const struct {
+        const char *name, *value;
+    } given[] = {
+        {"masks", settings->masks},         {"score_threshold", settings->threshold},
+        {"max_detections", settings->most}, {chosen, settings->slices},
+        {"intensity", settings->intensity}, {"window", settings->window},
+        {"level", settings->level},
+    };
     options_default(options);
-    if (options_set(options, "masks", settings->masks, problem) != 0 ||
-        (*settings->threshold &&
-         options_set(options, "score_threshold", settings->threshold, problem) != 0) ||
-        (*settings->most && options_set(options, "max_detections", settings->most, problem) != 0))
-        return -1;
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        if (*given[i].value && options_set(options, given[i].name, given[i].value, problem) != 0)
+            return -1;
     options->explain = !settings->no_regions;
     return 0;
 }
 
-/* Where the overlay of a file goes; "" for nowhere. */
-static int overlay_path(char *out, size_t size, const struct settings *settings, const char *file,
-                        struct error *err)
+/* ---- what is written beside the document ---- */
+
+/* A file on its way. */
+struct job {
+    const struct settings *settings;
+    const struct slice_options *options;
+    const char *file;
+    const struct predict *predict;
+    struct progress progress; /* of its slices, where it is the only one */
+    bool alone;
+    struct error error; /* of what is written beside the document */
+};
+
+/* Where something of a file goes; "" for nowhere. `given`: by name. */
+static int target_path(char *out, size_t size, const struct job *job, const char *given,
+                       const char *suffix, struct error *err)
 {
-    const char *slash = strrchr(file, '/');
-    const char *name = slash ? slash + 1 : file;
-    const char *dot = strrchr(name, '.');
-    int stem = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
-    int n = *settings->overlay ? snprintf(out, size, "%s", settings->overlay)
-            : *settings->out   ? snprintf(out, size, "%s/%.*s.png", settings->out, stem, name)
-                               : snprintf(out, size, "%s", "");
+    const char *slash = strrchr(job->file, '/');
+    const char *name = slash ? slash + 1 : job->file;
+    size_t stem = strlen(name);
+    if (stem > 3 && strcmp(name + stem - 3, ".gz") == 0)
+        stem -= 3;
+    for (size_t i = stem; i-- > 1;)
+        if (name[i] == '.') {
+            stem = i;
+            break;
+        }
+    int n = *given ? snprintf(out, size, "%s", given)
+            : *job->settings->out
+                ? snprintf(out, size, "%s/%.*s%s", job->settings->out, (int)stem, name, suffix)
+                : snprintf(out, size, "%s", "");
     if (n < 0 || (size_t)n >= size)
-        return error_set(err, ERR_ARGUMENT, "the name of the overlay is too long");
+        return error_set(err, ERR_ARGUMENT, "the name of the file to write is too long");
     struct stat source, target;
-    if (n > 0 && stat(file, &source) == 0 && stat(out, &target) == 0 &&
+    if (n > 0 && stat(job->file, &source) == 0 && stat(out, &target) == 0 &&
         source.st_dev == target.st_dev && source.st_ino == target.st_ino)
-        return error_set(err, ERR_ARGUMENT, "the overlay would overwrite the slice itself");
+        return error_set(err, ERR_ARGUMENT, "what is written would replace the file itself");
     return 0;
 }
 
-static int write_overlay(struct slice *slice, struct slice_worker *worker,
-                         const struct slice_options *options, const char *path, struct error *err)
+/* A picture's overlay, and that of the one slice which was chosen of a volume. */
+static int take_slice(void *context, struct slice *slice, struct slice_worker *worker,
+                      struct error *err)
 {
+    struct job *job = context;
+    bool whole = slice->volume && !slice->own;
+    char path[4096];
     uint8_t *bytes = NULL;
     size_t length;
     int rc = 0;
-    TRY(overlay_png(&bytes, &length, slice, worker, options, err));
+    if (whole && !*job->settings->overlay)
+        return 0;
+    if (whole && job->predict->scan->count > 1)
+        TRY(error_set(err, ERR_ARGUMENT,
+                      "--overlay shows one slice of a volume; choose it with --slices, such as "
+                      "--slices %d",
+                      slice->index));
+    TRY(target_path(path, sizeof path, job, job->settings->overlay, ".png", err));
+    if (!*path)
+        return 0;
+    TRY(overlay_png(&bytes, &length, slice, worker, job->options, err));
     TRY(file_write(path, bytes, length, err));
 done:
     free(bytes);
+    if (rc != 0)
+        job->error = *err;
     return rc;
 }
 
-static int print_document(struct slice *slice, struct slice_worker *worker,
-                          const struct slice_options *options, struct error *err)
+static int take_volume(void *context, const struct scan *scan, struct error *err)
 {
-    struct results *results = NULL;
-    char *text = NULL, id[REQUEST_ID_SIZE];
+    struct job *job = context;
+    char path[4096];
+    uint8_t *bytes = NULL;
     size_t length;
     int rc = 0;
-    request_id_choose(id, NULL);
-    TRY(results_new(&results, id, err));
-    TRY(results_add_slice(results, slice, worker, options, err));
-    TRY(results_write(&text, &length, results, true, err));
-    if (puts(text) == EOF)
-        rc = error_set(err, ERR_IO, "standard output: %s", strerror(errno));
+    TRY(target_path(path, sizeof path, job, job->settings->labels, ".labels.nii.gz", err));
+    if (!*path)
+        return 0;
+    TRY(volume_write_labels(&bytes, &length, scan->volume, scan->labels, err));
+    TRY(file_write(path, bytes, length, err));
 done:
-    free(text);
-    results_free(results);
+    free(bytes);
+    if (rc != 0)
+        job->error = *err;
+    return rc;
+}
+
+/* ---- one file after another ---- */
+
+static int print(const void *bytes, size_t length, struct error *err)
+{
+    if (length == 0 || (fwrite(bytes, 1, length, stdout) == length && fflush(stdout) == 0))
+        return 0;
+    return error_set(err, ERR_IO, "standard output: %s", strerror(errno));
+}
+
+/* All of a request, step by step; events are printed as they come, a document at its end. */
+static int run(struct predict *predict, struct job *job, struct slice_worker *worker,
+               struct error *err)
+{
+    struct response response;
+    struct problem problem = {.kind = PROBLEM_NONE};
+    bool done = false;
+    int slice, slices, rc = 0;
+    response_init(&response);
+    predict->failure = &problem;
+    while (!done) {
+        done = predict_step(predict, worker, &response);
+        predict_position(predict, &slice, &slices);
+        if (!job->progress.what && slices > 1)
+            progress_start(&job->progress, "predicting", slices,
+                           job->alone && !job->settings->quiet);
+        if (job->progress.what)
+            progress_set(&job->progress, slice - 1);
+        TRY(print(predict->events.bytes, predict->events.length, err));
+        buffer_clear(&predict->events);
+    }
+    if (job->error.code != ERR_NONE) {
+        *err = job->error; /* in better words than a service has for it */
+        rc = -1;
+    } else if (problem.kind != PROBLEM_NONE) {
+        rc = error_set(err, ERR_BAD_DATA, "%s", problem.detail);
+    } else if (response.length > 0) {
+        TRY(print(response.body, response.length, err));
+        TRY(print("\n", 1, err));
+    }
+done:
+    if (job->progress.what)
+        progress_end(&job->progress);
+    response_free(&response);
     return rc;
 }
 
 static int predict_file(const char *file, struct slice_worker *worker,
                         const struct slice_options *options, const struct settings *settings,
-                        struct error *err)
+                        bool alone, struct error *err)
 {
-    struct slice slice = {0};
-    struct problem problem;
+    struct job job = {.settings = settings, .options = options, .file = file, .alone = alone};
+    const bool labels = *settings->labels || *settings->out;
+    const struct predict_extras extras = {take_slice, labels ? take_volume : NULL, &job};
+    struct predict predict = {
+        .options = *options,
+        .answer = settings->form == FORM_NDJSON ? ANSWER_NDJSON : ANSWER_JSON,
+        .max_files = 1,
+        .scan_limits = {settings->max_slices, settings->max_ratio, settings->max_volume, NULL, 0},
+        .file = file,
+        .extras = &extras,
+    };
     char path[4096];
     uint8_t *bytes = NULL;
-    size_t length;
     int rc = 0;
-    TRY(overlay_path(path, sizeof path, settings, file, err));
-    TRY(file_read(&bytes, &length, file, settings->max_body, err));
-    struct slice_source source = {bytes, length, NULL, file};
-    if (slice_run(&slice, worker, &source, options, &problem) != 0) {
-        rc = error_set(err, ERR_BAD_DATA, "%s", problem.detail);
-        goto done;
-    }
-    TRY(print_document(&slice, worker, options, err));
-    if (*path)
-        TRY(write_overlay(&slice, worker, options, path, err));
+    job.predict = &predict;
+    request_id_choose(predict.request_id, NULL);
+    /* Before the work, what would fail after it. */
+    TRY(target_path(path, sizeof path, &job, settings->overlay, ".png", err));
+    TRY(target_path(path, sizeof path, &job, settings->labels, ".labels.nii.gz", err));
+    TRY(file_read(&bytes, &predict.length, file, settings->max_body, err));
+    predict.body = bytes;
+    TRY(run(&predict, &job, worker, err));
 done:
-    slice_free(&slice);
+    predict_free(&predict);
     free(bytes);
     return rc;
 }
@@ -154,15 +273,15 @@ static int predict_files(int count, char **files, struct local *local,
     int failed = 0;
     progress_start(&progress, "predicting", count, count > 1 && !settings->quiet);
     for (int i = 0; i < count; i++) {
-        if (predict_file(files[i], &local->worker, options, settings, &err) != 0) {
-            progress_end(&progress);
-            if (err.code == ERR_IO) /* names the file itself */
-                fprintf(stderr, "oneshot predict: %s\n", err.text);
-            else
-                fprintf(stderr, "oneshot predict: %s: %s\n", files[i], err.text);
-            failed++;
-        }
-        progress_set(&progress, i + 1);
+        progress_set(&progress, i);
+        if (predict_file(files[i], &local->worker, options, settings, count == 1, &err) == 0)
+            continue;
+        progress_end(&progress);
+        if (err.code == ERR_IO) /* names the file itself */
+            fprintf(stderr, "oneshot predict: %s\n", err.text);
+        else
+            fprintf(stderr, "oneshot predict: %s: %s\n", files[i], err.text);
+        failed++;
     }
     progress_end(&progress);
     if (failed && count > 1)
@@ -185,10 +304,11 @@ int cmd_predict(int argc, char **argv)
     }
     if (help)
         return 0;
-    if (count == 0 || (*settings.overlay && count != 1)) {
+    bool one = *settings.overlay || *settings.labels;
+    if (count == 0 || (one && count != 1)) {
         fprintf(stderr, "oneshot predict: %s\n",
-                count == 0 ? "give it at least one PNG; --help tells more"
-                           : "--overlay takes one file; use --out DIR for several");
+                count == 0 ? "give it at least one PNG, DICOM, NIfTI or zip; --help tells more"
+                           : "--overlay and --labels take one file; use --out DIR for several");
         return 2;
     }
     if (read_options(&options, &settings, &problem) != 0) {

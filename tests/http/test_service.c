@@ -432,7 +432,7 @@ END_TEST
 START_TEST(commands_and_their_exit_codes)
 {
     static const struct {
-        const char *words[6];
+        const char *words[8];
         int code;
         const char *says;
     } cases[] = {
@@ -443,6 +443,8 @@ START_TEST(commands_and_their_exit_codes)
         {{"nonsense", NULL}, 2, "nonsense"},
         {{"--version", NULL}, 0, ""},
         {{"predict", NULL}, 2, "PNG"},
+        {{"predict", "--labels", "x", "a", "b", NULL}, 2, "--labels take one file"},
+        {{"predict", "--slices", "3:", "--level", "x", "a", NULL}, 2, "level"},
         {{"predict", "--masks", "mesh", "x", NULL}, 2, "mesh"},
         {{"predict", "/nonexistent.png", NULL}, 1, "/nonexistent.png"},
         {{"predict", "/dev/null", NULL}, 1, "no bytes"},
