@@ -15,7 +15,7 @@ static const struct {
     const char *about;
 } commands[] = {
     {"serve", cmd_serve, "answer predictions over HTTP"},
-    {"predict", cmd_predict, "predict slices given as files"},
+    {"predict", cmd_predict, "predict slices and volumes given as files"},
     {"request", cmd_request, "send files to a running service"},
     {"healthcheck", cmd_healthcheck, "ask a running service whether it is ready"},
     {"info", cmd_info, "describe the model"},
