@@ -247,7 +247,7 @@ export class Cases extends EventTarget {
     if (refusal !== null) {
       throw new ServiceError('problem', { code: 'payload_too_large', detail: refusal });
     }
-    item.isPicture = await isPng(item.files[0]);
+    item.isPicture = await isPicture(item.files);
     if (item.isPicture) {
       delete item.options.slices; // there is one
     }
@@ -366,9 +366,11 @@ function asProblem(error, item) {
   });
 }
 
-async function isPng(file) {
-  const start = new Uint8Array(await file.slice(0, 4).arrayBuffer());
-  return String.fromCharCode(...start.subarray(1)) === 'PNG';
+/** A PNG, or a single DICOM slice: the service answers both with one slice. */
+async function isPicture(files) {
+  const start = new Uint8Array(await files[0].slice(0, 133).arrayBuffer());
+  const png = String.fromCharCode(...start.subarray(1, 4)) === 'PNG';
+  return png || (files.length === 1 && isDicom(start));
 }
 
 /** Files as cases: DICOM slices of one series are one, everything else is one each. */

@@ -6,7 +6,7 @@
 
 import { isDicom, readDicom } from './dicom.js';
 import { determinant, FormatError, HEADER_BYTES, isNifti, readNifti } from './nifti.js';
-import { axialOrder, takeSlice } from './orient.js';
+import { axialOrder, storedOrder, takeSlice } from './orient.js';
 
 const AIR = -1024; // what a voxel that is not a number counts as, in HU
 
@@ -196,7 +196,7 @@ async function decodeSeries(files, most) {
   }
   const { affine, known } = place(slices);
   const dims = [first.width, first.height, slices.length];
-  const order = axialOrder(dims, affine);
+  const order = files.length === 1 ? storedOrder(dims, affine) : axialOrder(dims, affine);
   const emit = emitter(order, { slope: first.slope, inter: first.inter, frames: 1, dims }, {
     unit: first.hu ? 'HU' : null,
     known,
@@ -248,7 +248,7 @@ function place(slices) {
   }
   const n = slices.length;
   const reach = known && n > 1 ? (along(slices[n - 1]) - along(slices[0])) / (n - 1) : 0;
-  const step = reach > 0 ? reach : (first.thickness ?? 1);
+  const step = reach > 0 ? reach : (first.thickness || 1);
   const origin = known ? slices[0].position : [0, 0, 0];
   const rows = [0, 1, 2].map((i) => [across[i] * dx, down[i] * dy, normal[i] * step, origin[i]]);
   // DICOM counts to the left and to the back, RAS the other way.

@@ -55,8 +55,8 @@ export function readDicom(bytes) {
   }
   const values = samples(bytes, pixels, tags);
   const numbers = (text, n) => {
-    const list = (text ?? '').split('\\').map(Number);
-    return list.length === n && list.every(Number.isFinite) && text !== '' ? list : null;
+    const list = (text || 'none').split('\\').map(Number);
+    return list.length === n && list.every(Number.isFinite) ? list : null;
   };
   const between = numbers(tags.spacing, 2); // between rows, then between columns
   const [slope] = numbers(tags.slope, 1) ?? [1];

@@ -58,6 +58,35 @@ export function axialOrder(dims, affine) {
   };
 }
 
+/**
+ * The same for a picture that is shown as it is stored, wherever it lies: a single DICOM slice, of
+ * which the service speaks in the pixels of the file.
+ */
+export function storedOrder(dims, affine) {
+  const columns = [0, 1, 2].map((k) => affine.map((row) => row[k]));
+  const [across, down, on] = columns.map((c) => {
+    const axis = [0, 1, 2].reduce((best, i) => (Math.abs(c[i]) > Math.abs(c[best]) ? i : best));
+    return [letter(axis, -c[axis]), letter(axis, c[axis])];
+  });
+  return {
+    size: dims,
+    stride: [1, dims[0], dims[0] * dims[1]],
+    base: 0,
+    axes: [0, 1, 2],
+    spacing: columns.map((c) => Math.hypot(...c) || 1),
+    affine,
+    marks: {
+      left: across[0],
+      right: across[1],
+      top: down[0],
+      bottom: down[1],
+      first: on[0],
+      last: on[1],
+    },
+    code: across[1] + down[1] + on[1],
+  };
+}
+
 function letter(axis, direction) {
   return ['LR', 'PA', 'IS'][axis][direction > 0 ? 1 : 0];
 }

@@ -122,6 +122,7 @@ export function encodeDicom({
   origin = [-100, -120, -300],
   syntax = '1.2.840.10008.1.2.1',
   series = '1.2.3.4',
+  orientation = '1\\0\\0\\0\\1\\0',
   slope = 1,
   inter = -1024,
 }) {
@@ -179,7 +180,7 @@ export function encodeDicom({
     element(0x0020, 0x000e, 'UI', series),
     element(0x0020, 0x0013, 'IS', String(k + 1)),
     element(0x0020, 0x0032, 'DS', [origin[0], origin[1], origin[2] + k * spacing[2]].join('\\')),
-    element(0x0020, 0x0037, 'DS', '1\\0\\0\\0\\1\\0'),
+    element(0x0020, 0x0037, 'DS', orientation),
     element(0x0028, 0x0002, 'US', 1),
     element(0x0028, 0x0004, 'CS', 'MONOCHROME2'),
     element(0x0028, 0x0010, 'US', height),

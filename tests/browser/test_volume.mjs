@@ -262,6 +262,26 @@ withPage('a DICOM series is one volume, in the order of its positions', {}, asyn
   assert.ok(!(await page.content()).includes('Nobody'), 'a name is on the page');
 });
 
+withPage('a single DICOM slice is a picture, as it is stored', {}, async (page) => {
+  mock.reply = silent;
+  const buffer = encodeDicom({
+    width: WIDTH,
+    height: HEIGHT,
+    at: huAt,
+    k: 6,
+    orientation: '-1\\0\\0\\0\\-1\\0', // on the belly: in a volume it would be turned
+  });
+  await choose(page, { name: 'one.dcm', mimeType: '', buffer });
+  while (mock.requests.length < 1) {
+    await page.waitForTimeout(20);
+  }
+  await assertShown(page, 6);
+  const [{ body, headers }] = mock.requests;
+  assert.ok(body.equals(buffer), 'it does not travel as it is');
+  assert.match(await text(page, '#file-facts'), /96 × 80 px · 0\.8 × 0\.8 × 1 mm/);
+  assert.match(headers.accept, /application\/json/);
+});
+
 withPage('files that cannot be read say why, and do not travel', {}, async (page) => {
   const whole = encodeNifti({ size: SIZE, at: huAt });
   const broken = (change) => {
