@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/pages.h"
 #include "model/net/backbone.h"
 #include "model/rcnn/anchor.h"
 #include "model/rcnn/roi_align.h"
@@ -174,12 +175,10 @@ int bench_open(struct bench **out, const struct detector *d, struct error *err)
     if (!b)
         return error_set(err, ERR_MEMORY, "out of memory for a session");
     b->detector = d;
-    size_t bytes = d->training ? 0 : (d->workspace + 63) / 64 * 64;
-    b->workspace = aligned_alloc(64, bytes ? bytes : 64);
+    b->workspace = pages_take(d->training ? 0 : d->workspace);
     TRY(b->workspace
             ? 0
             : error_set(err, ERR_MEMORY, "out of memory for a session (%zu bytes)", d->workspace));
-    memset(b->workspace, 0, bytes);
     for (int i = 0; i < SUBNETS; i++)
         TRY(run_open(&b->run[i], d->plan[i], d->training ? NULL : b->workspace, err));
     point_at_values(b, n);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/pages.h"
 #include "model/nn/compile.h"
 #include "model/nn/passes.h"
 #include "model/nn/plan_private.h"
@@ -188,10 +189,9 @@ int plan_constant(struct plan *plan, const dnnl_memory_desc_t *md, struct error 
     if (reserve((void **)&plan->constants, plan->constants_count, &plan->constants_capacity,
                 sizeof *plan->constants, err) != 0)
         return -1;
-    void *data = aligned_alloc(ALIGNMENT, bytes ? bytes : ALIGNMENT);
+    void *data = pages_take(bytes);
     if (!data)
         return error_set(err, ERR_MEMORY, "out of memory for %zu bytes of packed weights", bytes);
-    memset(data, 0, bytes);
     plan->constants[plan->constants_count++] = data;
     return add_slot(plan, md, -1, data, err);
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/base/pages.h"
 #include "model/nn/plan_private.h"
 
 struct run_step {
@@ -18,15 +19,6 @@ struct run {
     void (*watch)(void *context, const struct run_note *note); /* NULL: nobody looks */
     void *watch_context;
 };
-
-static void *take(size_t bytes)
-{
-    bytes = (bytes + 63) / 64 * 64;
-    void *data = aligned_alloc(64, bytes ? bytes : 64);
-    if (data)
-        memset(data, 0, bytes);
-    return data;
-}
 
 static int bind(struct run *run, struct error *err)
 {
@@ -57,9 +49,9 @@ int run_open(struct run **out, const struct plan *plan, void *workspace, struct 
     if (!run)
         return error_set(err, ERR_MEMORY, "out of memory for a run");
     run->plan = plan;
-    run->external = take(plan->external_bytes);
+    run->external = pages_take(plan->external_bytes);
     if (!workspace)
-        workspace = run->workspace = take(plan->workspace_bytes);
+        workspace = run->workspace = pages_take(plan->workspace_bytes);
     run->address = calloc((size_t)plan->slots_count + 1, sizeof *run->address);
     run->steps = calloc((size_t)plan->steps_count + 1, sizeof *run->steps);
     TRY(run->external && workspace && run->address && run->steps
