@@ -1,4 +1,4 @@
-#include "api/api.h"
+#include "api/call.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,21 +12,8 @@
 
 enum method { GET = 1, HEAD = 2, POST = 4, PUT = 8, OPTIONS = 16 };
 
-struct call {
-    struct exchange *exchange;
-    const struct api *api;
-    const struct api_state *state;
-    const struct request *request;
-    const struct request_body *body;
-    const char *path; /* below the prefix */
-    char model[96];   /* what stands for {model} in it */
-};
-
-typedef enum api_next answer_function(struct call *call);
-
 static answer_function answer_predict, answer_info, answer_status, answer_live, answer_ready,
-    answer_metrics, answer_asset, answer_v2, answer_v2_live, answer_v2_ready, answer_v2_model,
-    answer_v2_model_ready, answer_v2_infer;
+    answer_metrics, answer_asset;
 
 /* ---- the table ---- */
 
@@ -67,56 +54,6 @@ static const struct {
     enum method method;
 } methods[] = {{"GET", GET}, {"HEAD", HEAD}, {"POST", POST}, {"PUT", PUT}, {"OPTIONS", OPTIONS}};
 
-/* ---- small answers ---- */
-
-static enum api_next fail(struct call *call, const struct problem *problem)
-{
-    api_fail(call->exchange, problem, call->request->id);
-    return API_ANSWERED;
-}
-
-/* Answers with a text that was written, or with the problem where rc says that it was not. */
-static enum api_next give_text(struct call *call, int status, const char *type, int rc, char *text,
-                               size_t length, const struct error *err)
-{
-    struct problem problem;
-    if (rc != 0) {
-        problem_from_error(&problem, err);
-        return fail(call, &problem);
-    }
-    response_give(&call->exchange->response, status, type, (uint8_t *)text, length);
-    response_header(&call->exchange->response, "Cache-Control", "no-store");
-    return API_ANSWERED;
-}
-
-static enum api_next give_json(struct call *call, int status, int rc, char *text, size_t length,
-                               const struct error *err)
-{
-    return give_text(call, status, "application/json", rc, text, length, err);
-}
-
-static enum api_next give_nothing(struct call *call, int status)
-{
-    response_lend(&call->exchange->response, status, NULL, NULL, 0);
-    response_header(&call->exchange->response, "Cache-Control", "no-store");
-    return API_ANSWERED;
-}
-
-/* The problem of a service that is not ready; 0 when it is. */
-static int check_ready(struct problem *problem, const struct api_state *state)
-{
-    if (state->model && (state->phase == PHASE_READY || state->phase == PHASE_DRAINING))
-        return 0;
-    if (state->phase == PHASE_STOPPING)
-        problem_set(problem, PROBLEM_DRAINING,
-                    "This server is shutting down. Try again: another one may answer.");
-    else
-        problem_set(problem, PROBLEM_MODEL_LOADING, "The model is not ready: %s. Try again soon.",
-                    state->reason);
-    problem->retry_after = 2;
-    return -1;
-}
-
 static enum api_next answer_info(struct call *call)
 {
     struct problem problem;
@@ -124,11 +61,11 @@ static enum api_next answer_info(struct call *call)
     char *text = NULL;
     size_t length = 0;
     if (!call->state->model) {
-        check_ready(&problem, call->state);
-        return fail(call, &problem);
+        call_check_ready(&problem, call->state);
+        return call_fail(call, &problem);
     }
     int rc = json_info(&text, &length, &call->api->limits, call->state, false, &err);
-    return give_json(call, 200, rc, text, length, &err);
+    return call_give_json(call, 200, rc, text, length, &err);
 }
 
 static enum api_next answer_status(struct call *call)
@@ -144,7 +81,7 @@ static enum api_next answer_status(struct call *call)
     int rc = activity ? json_status(&text, &length, call->state, &call->api->limits, activity, &err)
                       : error_set(&err, ERR_MEMORY, "no memory for the status");
     free(activity);
-    return give_json(call, 200, rc, text, length, &err);
+    return call_give_json(call, 200, rc, text, length, &err);
 }
 
 static enum api_next not_found(struct call *call)
@@ -152,7 +89,7 @@ static enum api_next not_found(struct call *call)
     struct problem problem;
     problem_set(&problem, PROBLEM_NOT_FOUND,
                 "Nothing is here. The service is described in %s/openapi.yaml.", call->api->prefix);
-    return fail(call, &problem);
+    return call_fail(call, &problem);
 }
 
 static enum api_next answer_metrics(struct call *call)
@@ -164,7 +101,8 @@ static enum api_next answer_metrics(struct call *call)
     if (!source->metrics)
         return not_found(call);
     int rc = source->metrics(source->context, call->state, &text, &length, &err);
-    return give_text(call, 200, "text/plain; version=0.0.4; charset=utf-8", rc, text, length, &err);
+    return call_give_text(call, 200, "text/plain; version=0.0.4; charset=utf-8", rc, text, length,
+                          &err);
 }
 
 static bool query_has(const char *target, const char *name)
@@ -185,7 +123,7 @@ static enum api_next give_health(struct call *call, bool good, const char *yes, 
     int status = good ? 200 : 503;
     if (query_has(call->request->target, "verbose")) {
         int rc = json_health(&text, &length, good ? yes : no, call->state, &err);
-        return give_json(call, status, rc, text, length, &err);
+        return call_give_json(call, status, rc, text, length, &err);
     }
     const char *word = good ? yes : no;
     char *line = NULL;
@@ -244,7 +182,7 @@ static enum api_next answer_asset(struct call *call)
     struct problem problem;
     if (!asset) {
         problem_set(&problem, PROBLEM_NOT_FOUND, "This build has no such file.");
-        return fail(call, &problem);
+        return call_fail(call, &problem);
     }
     if (etag_matches(request_header(call->request, "If-None-Match"), asset->etag))
         response_lend(response, 304, NULL, NULL, 0);
@@ -310,43 +248,6 @@ static int check_type(struct predict *predict, const struct request *request,
     return 0;
 }
 
-static int check_size(const struct api_limits *limits, const struct request_body *body,
-                      struct problem *problem)
-{
-    if (body->length < 0 && !body->chunked)
-        return problem_set(problem, PROBLEM_LENGTH_REQUIRED,
-                           "Say how long the body is (Content-Length), or send it in chunks.");
-    if (body->length == 0 && !body->chunked)
-        return problem_set(problem, PROBLEM_EMPTY_BODY,
-                           "There is no body. Send the slice itself, for example with "
-                           "curl --data-binary @slice.png.");
-    if (body->length > 0 && (uint64_t)body->length > limits->max_body)
-        return api_too_large(problem, limits);
-    return 0;
-}
-
-/* X-Request-Timeout-Ms is for the whole request, the service's own limit for each slice. */
-static int read_timeout(struct exchange *exchange, const struct request *request, int limit,
-                        struct problem *problem)
-{
-    const char *text = request_header(request, "X-Request-Timeout-Ms");
-    exchange->timeout_ms = limit;
-    exchange->total_ms = 0;
-    if (!text)
-        return 0;
-    size_t digits = strspn(text, "0123456789");
-    long value = digits > 0 && digits <= 8 && text[digits] == 0 ? strtol(text, NULL, 10) : 0;
-    if (value < 1)
-        return problem_set(problem, PROBLEM_BAD_OPTION,
-                           "X-Request-Timeout-Ms takes a whole number from 1 to 99999999, not "
-                           "\"%.40s\".",
-                           text);
-    exchange->total_ms = (int)value;
-    if (value < limit)
-        exchange->timeout_ms = (int)value;
-    return 0;
-}
-
 static enum api_next answer_predict(struct call *call)
 {
     struct exchange *exchange = call->exchange;
@@ -366,123 +267,11 @@ static enum api_next answer_predict(struct call *call)
     /* First what the client can mend, then what only time can. */
     if (media_negotiate(&predict->answer, request_header(request, "Accept"), &problem) != 0 ||
         check_type(predict, request, &problem) != 0 ||
-        check_size(limits, call->body, &problem) != 0 ||
+        call_check_size(limits, call->body, &problem) != 0 ||
         options_from_query(&predict->options, target_query(request->target), &problem) != 0 ||
-        read_timeout(exchange, request, limits->timeout_ms, &problem) != 0 ||
-        check_ready(&problem, call->state) != 0)
-        return fail(call, &problem);
-    if (call->state->queued >= limits->queue_capacity) {
-        api_queue_full(&problem, call->state, limits);
-        return fail(call, &problem);
-    }
-    return API_PREDICT;
-}
-
-/* ---- the Open Inference Protocol ---- */
-
-static enum api_next answer_v2(struct call *call)
-{
-    struct error err;
-    char *text = NULL;
-    size_t length = 0;
-    int rc = json_infer_server(&text, &length, &err);
-    return give_json(call, 200, rc, text, length, &err);
-}
-
-static enum api_next give_flag(struct call *call, const char *name, bool value, const char *model)
-{
-    struct error err;
-    char *text = NULL;
-    size_t length = 0;
-    int rc = json_infer_flag(&text, &length, name, value, model, &err);
-    return give_json(call, value ? 200 : 503, rc, text, length, &err);
-}
-
-static enum api_next answer_v2_live(struct call *call)
-{
-    return give_flag(call, "live", call->state->alive, NULL);
-}
-
-static enum api_next answer_v2_ready(struct call *call)
-{
-    return give_flag(call, "ready", call->state->phase == PHASE_READY, NULL);
-}
-
-/* 0 where the model that the path names is the one that is loaded. */
-static int check_model(const struct call *call, struct problem *problem)
-{
-    const struct model_info *model = call->state->model;
-    if (!model) {
-        check_ready(problem, call->state);
-        return -1;
-    }
-    if (strcmp(model->name, call->model) == 0)
-        return 0;
-    return problem_set(problem, PROBLEM_NOT_FOUND,
-                       "There is no model \"%.80s\"; this service has \"%s\".", call->model,
-                       model->name);
-}
-
-static enum api_next answer_v2_model(struct call *call)
-{
-    struct problem problem;
-    struct error err;
-    char *text = NULL;
-    size_t length = 0;
-    if (check_model(call, &problem) != 0)
-        return fail(call, &problem);
-    int rc = json_infer_model(&text, &length, call->state->model, &err);
-    return give_json(call, 200, rc, text, length, &err);
-}
-
-static enum api_next answer_v2_model_ready(struct call *call)
-{
-    struct problem problem;
-    if (check_model(call, &problem) != 0)
-        return fail(call, &problem);
-    return give_flag(call, "ready", call->state->phase == PHASE_READY, call->model);
-}
-
-static int check_infer_type(const struct request *request, struct problem *problem)
-{
-    enum answer answer;
-    const char *type = request_header(request, "Content-Type");
-    const char *encoding = request_header(request, "Content-Encoding");
-    if (media_negotiate(&answer, request_header(request, "Accept"), problem) != 0)
-        return -1;
-    if (answer != ANSWER_JSON)
-        return problem_set(problem, PROBLEM_NOT_ACCEPTABLE,
-                           "Tensors are answered as application/json.");
-    if (request_header(request, "Inference-Header-Content-Length"))
-        return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA,
-                           "Binary tensors behind the JSON are not taken; send \"data\".");
-    if ((encoding && strcasecmp(encoding, "identity") != 0) ||
-        (type && media_claim(type) != CLAIM_NOTHING &&
-         strncasecmp(type, "application/json", 16) != 0))
-        return problem_set(problem, PROBLEM_UNSUPPORTED_MEDIA,
-                           "Tensors are taken as application/json, as it is.");
-    return 0;
-}
-
-static enum api_next answer_v2_infer(struct call *call)
-{
-    struct exchange *exchange = call->exchange;
-    struct predict *predict = &exchange->predict;
-    const struct api_limits *limits = &call->api->limits;
-    const struct request *request = call->request;
-    struct problem problem;
-    predict->infer = true;
-    predict->max_files = 1;
-    options_default(&predict->options);
-    strncat(predict->request_id, request->id, sizeof predict->request_id - 1);
-    if (check_infer_type(request, &problem) != 0 || check_size(limits, call->body, &problem) != 0 ||
-        read_timeout(exchange, request, limits->timeout_ms, &problem) != 0 ||
-        check_model(call, &problem) != 0 || check_ready(&problem, call->state) != 0)
-        return fail(call, &problem);
-    if (call->state->queued >= limits->queue_capacity) {
-        api_queue_full(&problem, call->state, limits);
-        return fail(call, &problem);
-    }
+        call_read_timeout(exchange, request, limits->timeout_ms, &problem) != 0 ||
+        call_check_room(call, &problem) != 0)
+        return call_fail(call, &problem);
     return API_PREDICT;
 }
 
@@ -543,7 +332,7 @@ static enum method method_of(const char *name)
 
 static enum api_next give_options(struct call *call, const struct route *route)
 {
-    give_nothing(call, 204);
+    call_give_nothing(call, 204);
     response_header(&call->exchange->response, "Allow", "%s", route->allow);
     if (route->methods & POST)
         response_header(&call->exchange->response, "Accept-Post",
@@ -584,7 +373,7 @@ enum api_next api_begin(struct exchange *exchange, const struct api *api,
     size_t prefix = strlen(api->prefix);
     exchange->route = "unmatched";
     if (strcmp(request->target, "*") == 0 && strcmp(request->method, "OPTIONS") == 0) {
-        give_nothing(&call, 204);
+        call_give_nothing(&call, 204);
         response_header(&exchange->response, "Allow", "GET, HEAD, POST, OPTIONS");
         return API_ANSWERED;
     }
@@ -592,7 +381,7 @@ enum api_next api_begin(struct exchange *exchange, const struct api *api,
         return not_found(&call);
     call.path = path + prefix;
     if (*call.path == 0 && prefix && api->ui) {
-        give_nothing(&call, 308);
+        call_give_nothing(&call, 308);
         response_header(&exchange->response, "Location", "%s%s/",
                         api->trust_proxy ? forwarded_prefix(request) : "", api->prefix);
         return API_ANSWERED;
@@ -606,13 +395,13 @@ enum api_next api_begin(struct exchange *exchange, const struct api *api,
         return give_options(&call, route);
     struct problem problem;
     if (check_key(&call, route, &problem) != 0)
-        return fail(&call, &problem);
+        return call_fail(&call, &problem);
     if (method & route->methods)
         return route->answer(&call);
     problem_set(&problem, PROBLEM_METHOD_NOT_ALLOWED, "%.16s is not for %s; %s are.",
                 request->method, route->path, route->allow);
     problem.allow = route->allow;
-    return fail(&call, &problem);
+    return call_fail(&call, &problem);
 }
 
 void api_finish(struct response *response, const struct api *api, const struct request *request)
