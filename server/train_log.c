@@ -71,10 +71,11 @@ static void draw_bar(struct train_log *log, int64_t done)
     bar[CELLS] = 0;
     int64_t left = (int64_t)(log->seconds * (double)(log->total - done));
     fprintf(stderr,
-            "\r[%s] %lld/%lld  L_SEG %.3f  L_CLS %.3f  %.2f s/iteration  %lld:%02lld:%02lld left"
+            "\r[%s] %lld/%lld  L_SEG %.3f  L_CLS %.3f  %.2f images/s  %lld:%02lld:%02lld left"
             "\033[K",
-            bar, (long long)done, (long long)log->total, log->segment, log->image, log->seconds,
-            (long long)(left / 3600), (long long)(left / 60 % 60), (long long)(left % 60));
+            bar, (long long)done, (long long)log->total, log->segment, log->image,
+            log->seconds > 0 ? log->images / log->seconds : 0, (long long)(left / 3600),
+            (long long)(left / 60 % 60), (long long)(left % 60));
     fflush(stderr);
 }
 
@@ -93,6 +94,7 @@ void train_log_step(struct train_log *log, const struct loop_report *report)
     if (log->seconds == 0)
         log->seconds = (now - log->step_ms) / 1e3;
     follow(&log->seconds, (now - log->step_ms) / 1e3);
+    log->images = report->segmented + report->classified;
     log->step_ms = now;
     draw_bar(log, report->iteration + 1);
 }

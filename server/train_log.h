@@ -22,6 +22,7 @@ struct train_log {
 
     /* for the bar; smoothed */
     double segment, image, seconds, drawn_ms, step_ms;
+    int images; /* of the last iteration */
 };
 
 /* Appends to `path`. ERR_IO. */
