@@ -18,7 +18,7 @@ enum {
     DISCARD = 64 * 1024,           /* bodies up to this are read to their end before a refusal */
     CONNECTION_MEMORY = 64 * 1024, /* of the library, per connection: headers and read buffer */
     LARGEST_PEM = 256 * 1024,      /* bytes of a certificate or key file */
-    LATE_MS = 2000, /* for the first request of a connection that is taken in at the end */
+    LATE_MS = 2000, /* for the first request of a connection that is there at the end */
 };
 
 /* ---- headers in ---- */
@@ -310,7 +310,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 
 /* ---- callbacks around it ---- */
 
-/* A connection that was taken in at the end has asked for something, or is gone. */
+/* A connection has asked for something for the first time, or is gone. */
 static void arrived(struct http *http, struct peer *peer)
 {
     if (!peer || !peer->arriving)
@@ -374,13 +374,15 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
         int socket =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-        bool late = atomic_load(&http->arriving) > 0;
+        bool late = atomic_load(&http->closing);
         double patience = late ? LATE_MS : http->service->config->idle_timeout_ms;
         struct peer *peer = watch_add(&http->watch, socket, clock_ms() + patience);
-        if (peer)
-            peer->arriving = late;
-        else if (late)
-            atomic_fetch_sub(&http->arriving, 1);
+        if (peer) {
+            peer->arriving = true;
+            atomic_fetch_add(&http->arriving, 1);
+        }
+        if (atomic_load(&http->handed) > 0)
+            atomic_fetch_sub(&http->handed, 1);
         *socket_context = peer;
     } else if (*socket_context) {
         arrived(http, *socket_context);
@@ -490,15 +492,16 @@ static void take_backlog(struct http *http, int socket)
             return;
         if (fd < 0)
             continue;
-        atomic_fetch_add(&http->arriving, 1);
+        atomic_fetch_add(&http->handed, 1);
         /* On failure the library closes it. */
         if (MHD_add_connection(http->daemon, fd, (struct sockaddr *)&from, size) != MHD_YES)
-            atomic_fetch_sub(&http->arriving, 1);
+            atomic_fetch_sub(&http->handed, 1);
     }
 }
 
 void http_quiesce(struct http *http)
 {
+    http->late_ms = clock_ms() + LATE_MS;
     atomic_store(&http->closing, true);
     MHD_socket socket = MHD_quiesce_daemon(http->daemon);
     if (socket == MHD_INVALID_SOCKET)
@@ -509,7 +512,10 @@ void http_quiesce(struct http *http)
 
 int http_in_flight(struct http *http)
 {
-    return atomic_load(&http->service->in_flight) + atomic_load(&http->arriving);
+    int requests = atomic_load(&http->service->in_flight);
+    if (atomic_load(&http->closing) && clock_ms() < http->late_ms)
+        requests += atomic_load(&http->handed) + atomic_load(&http->arriving);
+    return requests;
 }
 
 void http_call_off(struct http *http)

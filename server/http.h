@@ -16,7 +16,7 @@ int http_start(struct http **out, struct service *service, int listener, struct 
 /* Stops taking connections, and asks clients to close the ones they have. */
 void http_quiesce(struct http *http);
 
-/* Requests under way. */
+/* Requests under way; at the end also those that connections which are there may still send. */
 int http_in_flight(struct http *http);
 
 /* Calls off what still waits for a worker, now and from now on. */

@@ -31,7 +31,7 @@ struct peer {
     double deadline_ms; /* clock_ms(); unless unwatched */
     void *context;      /* of the request that waits */
     bool linger;        /* drain after closing */
-    bool arriving;      /* taken in while the service ends; its first request is still to come */
+    bool arriving;      /* its first request is still to come */
 };
 
 struct lingering {
