@@ -46,6 +46,24 @@ export function buildReport(view) {
   }
 }
 
+/* Rows of a name and a value; those without a value are left out. */
+function rowsTable(caption, rows) {
+  return el(
+    'table',
+    {},
+    el('caption', {}, caption),
+    el(
+      'tbody',
+      {},
+      rows
+        .filter(([, value]) => value !== null)
+        .map(([label, value]) =>
+          el('tr', {}, el('th', { scope: 'row' }, label), el('td', {}, value)),
+        ),
+    ),
+  );
+}
+
 function facts({ item, slice, k }) {
   const c = slice.classification;
   const rows = [
@@ -60,20 +78,7 @@ function facts({ item, slice, k }) {
         : '–',
     ],
   ];
-  return el(
-    'table',
-    {},
-    el('caption', {}, 'Three independent sigmoids: they need not add up to 100 %'),
-    el(
-      'tbody',
-      {},
-      rows
-        .filter(([, value]) => value !== null)
-        .map(([label, value]) =>
-          el('tr', {}, el('th', { scope: 'row' }, label), el('td', {}, value)),
-        ),
-    ),
-  );
+  return rowsTable('Three independent sigmoids: they need not add up to 100 %', rows);
 }
 
 function volumeTable(item) {
@@ -94,20 +99,7 @@ function volumeTable(item) {
       item.answers.size < item.depth ? `${item.answers.size} of ${item.depth}` : null,
     ],
   ];
-  return el(
-    'table',
-    {},
-    el('caption', {}, 'The whole volume'),
-    el(
-      'tbody',
-      {},
-      rows
-        .filter(([, value]) => value !== null)
-        .map(([label, value]) =>
-          el('tr', {}, el('th', { scope: 'row' }, label), el('td', {}, value)),
-        ),
-    ),
-  );
+  return rowsTable('The whole volume', rows);
 }
 
 function findings(slice) {

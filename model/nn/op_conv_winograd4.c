@@ -6,8 +6,11 @@
 #include "model/nn/op_conv.h"
 #include "model/nn/winograd4.h"
 
-/* With fewer tiles than this a filter that changes at every step is transformed for too little. */
-enum { FEWEST_TILES = 16, NARROWEST = 4 };
+enum {
+    FEWEST_TILES =
+        16, /* with fewer, a filter that changes at every step is transformed for too little */
+    NARROWEST = 4 /* channels of a group; of less, too much of a panel would be zeros */
+};
 
 /* step->number[] */
 enum { N, H, W, IN, OUT, IN_INNER, OUT_INNER, THREADS, GROUPS, RELU, BIAS, RESIDUAL, NUMBERS };
