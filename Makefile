@@ -136,7 +136,7 @@ $(BUILD)/tests/bench: $(call objects,$(wildcard tests/bench/*.c)) $(BUILD)/libap
 
 # Processes and their figures as in tests/soak.
 $(BUILD)/tests/stream: $(call objects,tests/stream/stream.c tests/soak/subject.c tests/soak/small.c) \
-                       $(BUILD)/libmodel.a
+                       $(EMBEDDED) $(BUILD)/libmodel.a
 	$(call link)
 
 $(BUILD)/tests/soak: $(call objects,$(wildcard tests/soak/*.c)) $(BUILD)/libmodel.a

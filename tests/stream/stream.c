@@ -50,6 +50,8 @@ static void make(const char *oneshot, const char *what, const char *path, int sl
 
 /* ---- the bare model ---- */
 
+static char bare_sha256[65]; /* the service must have the same model, or figures say nothing */
+
 /* Milliseconds of all slices, read and windowed as the service does, on all cores. */
 static double bare_model(const struct bytes *file)
 {
@@ -69,6 +71,7 @@ static double bare_model(const struct bytes *file)
         .width = width, .height = height, .pixels = malloc(count * sizeof(float))};
     if (!image.pixels)
         die("out of memory");
+    snprintf(bare_sha256, sizeof bare_sha256, "%s", model_info(model)->sha256);
     double start = 0;
     for (int k = -2; k < volume_slices(volume); k++) { /* two to warm up */
         struct voxel_range range;
@@ -116,6 +119,8 @@ static size_t keep_lines(char *bytes, size_t size, size_t count, void *context)
             continue;
         }
         r->line[r->held] = 0;
+        if (strstr(r->line, "\"event\":\"volume\"") && !strstr(r->line, bare_sha256))
+            die("the service has another model than this program");
         if (strstr(r->line, "\"event\":\"slice\"") && r->slices++ == 0)
             r->first = now_ms();
         r->held = 0;
