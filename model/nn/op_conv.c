@@ -77,7 +77,7 @@ bool conv_blocks_of_16(void)
 
 /*
  * With AVX-512 the backbone's channels lie by sixteens: grouped convolutions then run twice as fast
- * as channels last, 1x1 a tenth faster. Elsewhere oneDNN chooses, but for grouped convolutions,
+ * as channels last. Elsewhere oneDNN chooses, but for grouped convolutions,
  * which gain less from a layout of their own than two reorders cost.
  */
 static bool preferred_layouts(struct plan *plan, const struct conv_shape *c, int source,
@@ -221,9 +221,8 @@ int conv_fill_bias(struct plan *plan, struct pack *pack, struct error *err)
 
 /* ---- the op ---- */
 
-/* Where the sum with a residual happens in place: the residual's memory becomes the result's. */
-static int residual_slot(struct plan *plan, int index, const dnnl_memory_desc_t *md,
-                         struct error *err)
+int conv_residual_slot(struct plan *plan, int index, const dnnl_memory_desc_t *md,
+                       struct error *err)
 {
     const struct node *node = plan_node(plan, index);
     int residual = node->residual, value = plan_value(plan, residual);
@@ -242,6 +241,8 @@ static int conv_forward(struct plan *plan, int index, struct error *err)
     struct conv_shape c = conv_describe(plan, index);
     if (conv_winograd4_pays(plan, index, &c))
         return conv_winograd4_forward(plan, index, &c, err);
+    if (conv_pointwise_pays(plan, index, &c))
+        return conv_pointwise_forward(plan, index, &c, err);
     if (conv_narrow_pays(plan, &c))
         return conv_narrow_forward(plan, index, &c, err);
     dnnl_primitive_desc_t pd;
@@ -260,7 +261,7 @@ static int conv_forward(struct plan *plan, int index, struct error *err)
     int source = plan_in_layout(plan, x, &src, err);
     int weight = plan_pack(plan, index, 0, &plain, &wei, fill, err);
     int bias = c.bias ? plan_pack(plan, index, 1, &vector, &vector, conv_fill_bias, err) : 0;
-    int y = c.sum ? residual_slot(plan, index, &dst, err) : plan_new_slot(plan, &dst, err);
+    int y = c.sum ? conv_residual_slot(plan, index, &dst, err) : plan_new_slot(plan, &dst, err);
     if (source < 0 || weight < 0 || bias < 0 || y < 0) {
         dnnl_primitive_desc_destroy(pd);
         return -1;

@@ -1,5 +1,5 @@
-/* What the kinds of convolution share: op_conv.c, op_conv_narrow.c, op_conv_winograd4.c,
- * op_deconv.c. */
+/* What the kinds of convolution share: op_conv.c, op_conv_narrow.c,
+ * op_conv_pointwise.c, op_conv_winograd4.c, op_deconv.c. */
 #ifndef ONESHOT_NN_OP_CONV_H
 #define ONESHOT_NN_OP_CONV_H
 
@@ -18,6 +18,11 @@ struct conv_shape conv_describe(const struct plan *plan, int index);
 int conv_fill_weight(struct plan *plan, struct pack *pack, struct error *err);
 int conv_fill_bias(struct plan *plan, struct pack *pack, struct error *err);
 
+/* Where the sum with a residual happens in place, in layout `md`: the residual's own memory, or a
+ * copy where others still read it. */
+int conv_residual_slot(struct plan *plan, int index, const dnnl_memory_desc_t *md,
+                       struct error *err);
+
 /* Whether inference lays out channels by sixteens, for vectors of as many floats. */
 bool conv_blocks_of_16(void);
 
@@ -25,6 +30,11 @@ bool conv_blocks_of_16(void);
 bool conv_narrow_pays(const struct plan *plan, const struct conv_shape *c);
 int conv_narrow_forward(struct plan *plan, int index, const struct conv_shape *c,
                         struct error *err);
+
+/* Inference only: 1x1, channels by sixteens. */
+bool conv_pointwise_pays(const struct plan *plan, int index, const struct conv_shape *c);
+int conv_pointwise_forward(struct plan *plan, int index, const struct conv_shape *c,
+                           struct error *err);
 
 /* 3x3 convolutions whose channels fill vectors, and their gradients. `grad` and `source` are slots,
  * results go through pointers to slots; see conv_grad_input() and conv_grad_weight(). */
