@@ -15,17 +15,23 @@
 #define NORM_MOMENTUM 0.1f
 
 enum {
-    CHUNKS = 32,      /* pieces the rows of a block are split into */
+    PIECES = 32,      /* the work of a kernel is split into this many or, with more blocks, those */
     FLUSH_ROWS = 128, /* rows summed in float before they are added to the double sums */
     SAMPLES = 64      /* rows whose mean centres the sums */
 };
 
 /* step->number[] of every kernel here */
-enum { N, BLOCKS, SPATIAL, INNER, CHANNELS, RELU, RESIDUAL, TRAINING };
+enum { N, BLOCKS, SPATIAL, INNER, CHANNELS, RELU, RESIDUAL, TRAINING, CHUNKS };
+
+/* Pieces that the rows of a block are split into. */
+static int64_t chunks_for(const struct blocked *v)
+{
+    return v->blocks < PIECES ? PIECES / v->blocks : 1;
+}
 
 static inline int64_t rows_begin(const struct step *step, int64_t chunk)
 {
-    return step->number[N] * step->number[SPATIAL] * chunk / CHUNKS;
+    return step->number[N] * step->number[SPATIAL] * chunk / step->number[CHUNKS];
 }
 
 /* Row r of block b: rows run over images and pixels, and lie image by image. */
@@ -187,12 +193,13 @@ static void kernel_moments(const struct step *step, void *const *p)
     double *partial = p[1];
     float *scratch = p[2], *centres = p[3];
     int64_t blocks = step->number[BLOCKS], inner = step->number[INNER];
+    int64_t chunks = step->number[CHUNKS];
 #pragma omp parallel for schedule(static)
     for (int64_t block = 0; block < blocks; block++)
         centre_block(centres + block * inner, step, x, block);
 #pragma omp parallel for schedule(static)
-    for (int64_t item = 0; item < blocks * CHUNKS; item++) {
-        int64_t block = item / CHUNKS, chunk = item % CHUNKS;
+    for (int64_t item = 0; item < blocks * chunks; item++) {
+        int64_t block = item / chunks, chunk = item % chunks;
         double *sum = partial + item * 2 * inner, *square = sum + inner;
         float *s = scratch + item * 2 * inner, *q = s + inner;
         const float *centre = centres + block * inner;
@@ -227,7 +234,8 @@ static void kernel_statistics(const struct step *step, void *const *p)
     float *scale = p[4], *shift = p[5], *mean = p[6], *rstd = p[7];
     double *precise = p[8];
     int64_t all = step->number[BLOCKS] * step->number[INNER];
-    int64_t inner = step->number[INNER], count = step->number[N] * step->number[SPATIAL];
+    int64_t inner = step->number[INNER], count = step->number[N] * step->number[SPATIAL],
+            chunks = step->number[CHUNKS];
     for (int64_t k = 0; k < all; k++) {
         int64_t block = k / inner, c = k % inner;
         if (k >= step->number[CHANNELS]) {
@@ -236,8 +244,8 @@ static void kernel_statistics(const struct step *step, void *const *p)
             continue;
         }
         double sum = 0, square = 0;
-        for (int64_t chunk = 0; chunk < CHUNKS; chunk++) {
-            const double *s = partial + (block * CHUNKS + chunk) * 2 * inner;
+        for (int64_t chunk = 0; chunk < chunks; chunk++) {
+            const double *s = partial + (block * chunks + chunk) * 2 * inner;
             sum += s[c];
             square += s[inner + c];
         }
@@ -270,11 +278,11 @@ static void kernel_affine(const struct step *step, void *const *p)
     const float *residual = step->number[RESIDUAL] ? p[4] : NULL;
     const double *precise = step->number[TRAINING] ? p[2] : NULL;
     float *y = p[1];
-    int64_t inner = step->number[INNER];
+    int64_t inner = step->number[INNER], chunks = step->number[CHUNKS];
     bool relu = step->number[RELU];
 #pragma omp parallel for schedule(static)
-    for (int64_t item = 0; item < step->number[BLOCKS] * CHUNKS; item++) {
-        int64_t block = item / CHUNKS, chunk = item % CHUNKS, end = rows_begin(step, chunk + 1);
+    for (int64_t item = 0; item < step->number[BLOCKS] * chunks; item++) {
+        int64_t block = item / chunks, chunk = item % chunks, end = rows_begin(step, chunk + 1);
         for (int64_t row = rows_begin(step, chunk); row < end;) {
             int64_t rows = run_length(step, row, end), at = row_offset(step, block, row);
             const float *r = residual ? residual + at : NULL;
@@ -349,8 +357,9 @@ static void set_numbers(struct step *step, const struct plan *plan, int index,
 {
     const struct node *node = plan_node(plan, index);
     const int64_t numbers[] = {
-        v->n,        v->blocks,  v->spatial,          v->inner,
-        v->channels, node->relu, node->residual >= 0, plan_train_stats(plan)};
+        v->n,         v->blocks,  v->spatial,          v->inner,
+        v->channels,  node->relu, node->residual >= 0, plan_train_stats(plan),
+        chunks_for(v)};
     memcpy(step->number, numbers, sizeof numbers);
 }
 
@@ -372,7 +381,7 @@ enum { SCALE, SHIFT, MEAN, RSTD, PRECISE, STATISTICS };
 static int add_statistics(struct plan *plan, int index, int x, const struct blocked *view,
                           int slots[STATISTICS], struct error *err)
 {
-    int64_t padded = view->blocks * view->inner, sums = padded * CHUNKS * 2;
+    int64_t padded = view->blocks * view->inner, sums = padded * chunks_for(view) * 2;
     for (int i = 0; i < PRECISE; i++)
         slots[i] = plan_floats(plan, padded, err);
     slots[PRECISE] = plan_floats(plan, 4 * padded, err); /* two doubles a channel */
@@ -457,10 +466,10 @@ static void kernel_grad_sums(const struct step *step, void *const *p)
 {
     const float *x = p[0], *dy = p[1], *mean = p[2], *rstd = p[3];
     double *partial = p[4];
-    int64_t inner = step->number[INNER];
+    int64_t inner = step->number[INNER], chunks = step->number[CHUNKS];
 #pragma omp parallel for schedule(static)
-    for (int64_t item = 0; item < step->number[BLOCKS] * CHUNKS; item++) {
-        int64_t block = item / CHUNKS, chunk = item % CHUNKS, end = rows_begin(step, chunk + 1);
+    for (int64_t item = 0; item < step->number[BLOCKS] * chunks; item++) {
+        int64_t block = item / chunks, chunk = item % chunks, end = rows_begin(step, chunk + 1);
         double *sum = partial + item * 2 * inner;
         memset(sum, 0, 2 * (size_t)inner * sizeof *sum);
         for (int64_t row = rows_begin(step, chunk); row < end;) {
@@ -477,11 +486,11 @@ static void kernel_grad_params(const struct step *step, void *const *p)
 {
     const double *partial = p[0];
     float *d_beta = p[1], *d_gamma = p[2];
-    int64_t inner = step->number[INNER];
+    int64_t inner = step->number[INNER], chunks = step->number[CHUNKS];
     for (int64_t k = 0; k < step->number[BLOCKS] * inner; k++) {
         double sum = 0, product = 0;
-        for (int64_t chunk = 0; chunk < CHUNKS; chunk++) {
-            const double *s = partial + (k / inner * CHUNKS + chunk) * 2 * inner + k % inner;
+        for (int64_t chunk = 0; chunk < chunks; chunk++) {
+            const double *s = partial + (k / inner * chunks + chunk) * 2 * inner + k % inner;
             sum += s[0];
             product += s[inner];
         }
@@ -513,11 +522,11 @@ static void kernel_grad_input(const struct step *step, void *const *p)
     const float *x = p[0], *dy = p[1], *scale = p[2], *mean = p[3], *rstd = p[4];
     const float *d_beta = p[5], *d_gamma = p[6];
     float *dx = p[7];
-    int64_t inner = step->number[INNER];
+    int64_t inner = step->number[INNER], chunks = step->number[CHUNKS];
     float share = step->number[TRAINING] ? 1 / (float)(step->number[N] * step->number[SPATIAL]) : 0;
 #pragma omp parallel for schedule(static)
-    for (int64_t item = 0; item < step->number[BLOCKS] * CHUNKS; item++) {
-        int64_t block = item / CHUNKS, chunk = item % CHUNKS, end = rows_begin(step, chunk + 1);
+    for (int64_t item = 0; item < step->number[BLOCKS] * chunks; item++) {
+        int64_t block = item / chunks, chunk = item % chunks, end = rows_begin(step, chunk + 1);
         int64_t k = block * inner;
         for (int64_t row = rows_begin(step, chunk); row < end;) {
             int64_t rows = run_length(step, row, end), at = row_offset(step, block, row);
@@ -563,7 +572,7 @@ static int norm_backward(struct plan *plan, int index, struct error *err)
         slots[RSTD] = channel_constant(plan, index, padded, fill_rstd, err);
     }
     int dy = plan_in_layout(plan, grad, &md, err), dx = plan_new_slot(plan, &md, err);
-    int partial = plan_floats(plan, padded * CHUNKS * 2 * 2, err);
+    int partial = plan_floats(plan, padded * chunks_for(&view) * 2 * 2, err);
     int d_beta = plan_floats(plan, padded, err), d_gamma = plan_floats(plan, padded, err);
     struct step *step = plan_add_kernel(
         plan, kernel_grad_sums, 5, (const int[]){x, dy, slots[MEAN], slots[RSTD], partial}, err);
