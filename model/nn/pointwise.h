@@ -1,10 +1,7 @@
 /*
  * 1x1 convolutions where channels lie by sixteens: products of a matrix of weights and a plane.
  *
- * A block of pixels by 64 results stays in registers while input channels come by. Pixels are taken
- * in tiles that stay in the second-level cache for all results, and what comes next (pixels,
- * weights, the memory of results) is called into the cache meanwhile: layers of a backbone are
- * larger than caches, and oneDNN 2 waits for them.
+ * Pixels are taken in tiles that stay in the second-level cache for all results.
  *
  * A plane is (channels / 16, h, w, 16). Sums run in the same order for any number of threads. Plain
  * arrays, no allocation; a call runs on as many OpenMP threads as the shape names.
@@ -15,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { POINTWISE_IN = 16, POINTWISE_OUT = 64 /* in and out are multiples of these */ };
+enum { POINTWISE_IN = 16, POINTWISE_OUT = 32 /* in and out are multiples of these */ };
 
 struct pointwise_shape {
     int64_t h, w; /* of x */
