@@ -3,6 +3,7 @@
 #include <omp.h>
 #include <string.h>
 
+#include "model/nn/strip.h"
 #include "model/nn/winograd4_product.h"
 #include "model/nn/winograd4_transform.h"
 
@@ -12,8 +13,10 @@ enum {
     SIDE = WINOGRAD4_SIDE,
     TAPS = WINOGRAD4_TAPS,
     MOST_LANES = 16,
-    LINE = 16,      /* floats: keeps the points of a tile out of one another's cache sets */
-    MOST_TILES = 48 /* transformed at a time: what a filter is read for */
+    LINE = 16,       /* floats: keeps the points of a tile out of one another's cache sets */
+    FEW_TILES = 48,  /* transformed at a time where filters stay in the second-level cache */
+    MANY_TILES = 96, /* where they do not: filters are read once for as many */
+    CACHED = 1 << 18 /* floats that stay there */
 };
 
 static int64_t up(int64_t value, int64_t step)
@@ -52,18 +55,16 @@ static struct winograd4_window data_of(struct winograd4_window tile)
 
 /* ---- filters: (panel of columns, point, row, column of the panel) ---- */
 
-/* Where row `from` of point 0 begins for column `to`; *point is the stride of points. */
-static int64_t filter_offset(int64_t rows, int64_t to, int64_t from, int64_t *point)
+static const struct strip_kernels *kernels_for(int64_t columns)
 {
-    int64_t width = product_width();
-    *point = rows * width;
-    return (to / width * POINTS * rows + from) * width + to % width;
+    return strip_kernels_for(strip_lanes(), columns);
 }
 
 static void pack_filter(float *packed, const float *weight, int64_t rows, int64_t columns,
                         int64_t row_stride, int64_t column_stride, bool turned)
 {
-    const struct winograd4_transform *transform = winograd4_transform_for(product_width());
+    int64_t width = kernels_for(columns)->width;
+    const struct winograd4_transform *transform = winograd4_transform_for(width);
     int lanes = transform->lanes;
 #pragma omp parallel for collapse(2) schedule(static)
     for (int64_t to = 0; to < columns; to += lanes)
@@ -73,8 +74,8 @@ static void pack_filter(float *packed, const float *weight, int64_t rows, int64_
             for (int l = 0; l < lanes; l++)
                 for (int t = 0; t < TAPS; t++)
                     taps[t * lanes + l] = w[l * column_stride + (turned ? TAPS - 1 - t : t)];
-            int64_t point, offset = filter_offset(rows, to, from, &point);
-            transform->filter(packed + offset, point, taps);
+            int64_t first = (to / width * POINTS * rows + from) * width + to % width;
+            transform->filter(packed + first, rows * width, taps);
         }
 }
 
@@ -93,6 +94,7 @@ void winograd4_filter_turned(float *packed, const float *weight, int64_t in, int
 /* How its work is cut: groups, blocks of tiles, and where those are few, parts of the results'
  * channels of a group. */
 struct cut {
+    const struct strip_kernels *kernels;
     int64_t in, out;                      /* channels of a group */
     int64_t blocks, tiles, parts, panels; /* tiles of a block, panels of a part */
 };
@@ -100,9 +102,11 @@ struct cut {
 static struct cut cut_of(const struct winograd4_shape *s)
 {
     struct cut cut = {.in = s->in / s->groups, .out = s->out / s->groups, .parts = 1};
-    int64_t tiles = winograd4_tiles(s), panels = cut.out / product_width();
-    int64_t items = up(tiles, MOST_TILES) * s->groups;
-    cut.blocks = up(tiles, MOST_TILES);
+    cut.kernels = kernels_for(cut.out);
+    int64_t tiles = winograd4_tiles(s), panels = cut.out / cut.kernels->width;
+    int64_t most = POINTS * cut.in * cut.out <= CACHED ? FEW_TILES : MANY_TILES;
+    int64_t items = up(tiles, most) * s->groups;
+    cut.blocks = up(tiles, most);
     if (items < s->threads)
         cut.parts = up(s->threads, items) < panels ? up(s->threads, items) : panels;
     else if (s->groups == 1)
@@ -114,7 +118,7 @@ static struct cut cut_of(const struct winograd4_shape *s)
 
 static int64_t thread_scratch(const struct cut *cut)
 {
-    int64_t out = cut->panels * product_width();
+    int64_t out = cut->panels * cut->kernels->width;
     return POINTS * (cut->tiles * (cut->in + out) + 2 * LINE);
 }
 
@@ -133,42 +137,42 @@ static void convolve_block(const struct winograd4_finish *f, const float *x, con
                                  to = {s->h, s->w, s->out, s->out_inner};
     const struct winograd4_transform *before = winograd4_transform_for(s->in_inner),
                                      *after = winograd4_transform_for(s->out_inner);
-    int64_t width = product_width(), all = winograd4_tiles(s), first = block * cut->tiles;
+    int64_t width = cut->kernels->width, lanes = cut->kernels->lanes;
+    int64_t all = winograd4_tiles(s), first = block * cut->tiles;
     int64_t tiles = all - first < cut->tiles ? all - first : cut->tiles;
     int64_t panel = part * cut->panels, panels = cut->out / width - panel;
     panels = panels < cut->panels ? panels : cut->panels;
     if (tiles <= 0 || panels <= 0)
         return;
     int64_t in = cut->in, out = panels * width, filters = in * width;
-    int64_t data_point = tiles * in + LINE, product_point = tiles * out + LINE;
-    float *data = scratch, *products = scratch + POINTS * data_point;
+    const struct winograd4_points given = {tiles * in + LINE, tiles * lanes, lanes},
+                                  made = {tiles * out + LINE, tiles * lanes, lanes};
+    float *data = scratch, *products = scratch + POINTS * given.point;
     packed += (group * (cut->out / width) + panel) * POINTS * filters;
     for (int64_t t = 0; t < tiles; t++) {
         struct winograd4_window window = data_of(tile_of(s, &from, first + t));
-        before->window(data + t * in, data_point, x, &window, group * in, in);
+        before->window(data + t * lanes, &given, x, &window, group * in, in);
     }
     for (int p = 0; p < POINTS; p++) /* whose data stay in the cache for all panels */
         for (int64_t k = 0; k < panels; k++) {
             const float *filter = packed + (k * POINTS + p) * filters;
             int64_t ahead = k + 1 < panels ? POINTS : 1 - k * POINTS;
             bool last = p + 1 == POINTS && k + 1 == panels;
-            product_run(&(struct product){
-                .out = products + p * product_point + k * width,
-                .a = data + p * data_point,
-                .b = filter,
-                .next = last ? NULL : filter + ahead * filters,
-                .rows = tiles,
-                .n = in,
-                .out_row = out,
-                .a_row = in,
-                .a_next = 1,
-                .b_next = width,
-            });
+            strip_run(cut->kernels, &(struct strip_product){
+                                        .y = products + p * made.point + k * width * tiles,
+                                        .x = data + p * given.point,
+                                        .panel = filter,
+                                        .next = last ? NULL : filter + ahead * filters,
+                                        .rows = tiles,
+                                        .in = in,
+                                        .x_block = given.block,
+                                        .y_block = made.block,
+                                    });
         }
     for (int64_t t = 0; t < tiles; t++) {
         struct winograd4_window tile = tile_of(s, &to, first + t);
-        after->results(f, &tile, group * cut->out + panel * width, out, products + t * out,
-                       product_point);
+        after->results(f, &tile, group * cut->out + panel * width, out, products + t * lanes,
+                       &made);
     }
 }
 
@@ -255,6 +259,9 @@ void winograd4_weight_gradient(float *dw, const float *x, const float *dy, float
     const struct winograd4_transform *before = winograd4_transform_for(s->in_inner),
                                      *after = winograd4_transform_for(s->out_inner);
     int64_t tiles = winograd4_tiles(s), columns = s->out / COLUMNS;
+    /* Channels of a tile one behind the other. */
+    const struct winograd4_points x_points = {tiles * s->in + LINE, MOST_LANES, MOST_LANES},
+                                  y_points = {tiles * s->out + LINE, MOST_LANES, MOST_LANES};
     float *data = scratch, *grads = data + points_floats(s, s->in);
     float *sums = grads + points_floats(s, s->out);
 #pragma omp parallel num_threads(s->threads)
@@ -264,8 +271,8 @@ void winograd4_weight_gradient(float *dw, const float *x, const float *dy, float
         for (int64_t t = 0; t < tiles; t++) {
             struct winograd4_window x_window = data_of(tile_of(s, &in, t));
             struct winograd4_window y_window = tile_of(s, &out, t);
-            before->window(data + t * s->in, tiles * s->in + LINE, x, &x_window, 0, s->in);
-            after->window(grads + t * s->out, tiles * s->out + LINE, dy, &y_window, 0, s->out);
+            before->window(data + t * s->in, &x_points, x, &x_window, 0, s->in);
+            after->window(grads + t * s->out, &y_points, dy, &y_window, 0, s->out);
         }
 #pragma omp for schedule(static)
         for (int64_t piece = 0; piece < up(s->in, ROWS) * columns; piece++)

@@ -117,9 +117,11 @@ static const float *OF(edge)(float *edge, const float *from, const struct winogr
     return edge;
 }
 
-TARGET static void OF(window)(float *points, int64_t point, const float *from,
-                              const struct winograd4_window *w, int64_t channel, int64_t channels)
+TARGET static void OF(window)(float *points, const struct winograd4_points *layout,
+                              const float *from, const struct winograd4_window *w, int64_t channel,
+                              int64_t channels)
 {
+    int64_t point = layout->point;
     const struct winograd4_plane *p = w->plane;
     float edge[REACH * REACH * LANES];
     bool inside = w->y >= 0 && w->x >= 0 && w->y + w->side <= p->h && w->x + w->side <= p->w;
@@ -127,7 +129,7 @@ TARGET static void OF(window)(float *points, int64_t point, const float *from,
     for (int64_t c = 0; c < channels; c += LANES) {
         const float *source = inside ? from + winograd4_offset(p, w->image, channel + c, w->y, w->x)
                                      : OF(edge)(edge, from, w, channel + c);
-        float *to = points + c;
+        float *to = points + c / layout->lanes * layout->block + c % layout->lanes;
         if (w->side == REACH)
             BOTH_WAYS(OF(data_column), REACH, REACH, *OF(at_const)(source + y * row + x * pixel),
                       *OF(at)(to + (y * REACH + x) * point));
@@ -140,18 +142,20 @@ TARGET static void OF(window)(float *points, int64_t point, const float *from,
 /* Of a tile's results, the first rows and columns that lie in the plane. */
 TARGET static void OF(results)(const struct winograd4_finish *f, const struct winograd4_window *w,
                                int64_t channel, int64_t channels, const float *products,
-                               int64_t point)
+                               const struct winograd4_points *layout)
 {
+    int64_t point = layout->point;
     const struct winograd4_plane *p = w->plane;
     int64_t rows = p->h - w->y < SIDE ? p->h - w->y : SIDE;
     int64_t columns = p->w - w->x < SIDE ? p->w - w->x : SIDE;
     for (int64_t c = 0; c < channels; c += LANES) {
         int64_t first = winograd4_offset(p, w->image, channel + c, w->y, w->x);
+        const float *made = products + c / layout->lanes * layout->block + c % layout->lanes;
         OF(lanes) pixels[SIDE][SIDE], bias = {0};
         if (f->bias)
             bias = *OF(at_const)(f->bias + channel + c);
-        BOTH_WAYS(OF(result_column), REACH, SIDE,
-                  *OF(at_const)(products + c + (y * REACH + x) * point), pixels[y][x]);
+        BOTH_WAYS(OF(result_column), REACH, SIDE, *OF(at_const)(made + (y * REACH + x) * point),
+                  pixels[y][x]);
         for (int64_t y = 0; y < rows; y++)
             for (int64_t x = 0; x < columns; x++) {
                 int64_t k = first + (y * p->w + x) * p->inner;

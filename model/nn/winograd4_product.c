@@ -7,31 +7,24 @@
 typedef float vector_8 __attribute__((vector_size(32), aligned(4), may_alias));
 typedef float vector_16 __attribute__((vector_size(64), aligned(4), may_alias));
 
-enum { LINE = 16 /* floats of a cache line */ };
-
 /*
  * A block of ROWS x 2 vectors of results stays in registers while a column of a and a row of b come
  * by. Sums in registers should be as many as it takes to keep two multipliers busy, and rows as
  * many as there are registers for, since b is read once for each block.
- *
- * The first blocks of a panel call a line of each row of the next one into the second-level cache,
- * those behind them lines that are there already.
  */
 #define BLOCK(NAME, TARGET, VECTOR, ROWS)                                                          \
     __attribute__((target(TARGET))) static void NAME##_##ROWS(const struct product *p,             \
-                                                              int64_t row, int64_t lane)           \
+                                                              int64_t row)                         \
     {                                                                                              \
         enum { LANES = sizeof(VECTOR) / sizeof(float) };                                           \
         VECTOR sum[ROWS][2];                                                                       \
         float *out = p->out + row * p->out_row;                                                    \
         const float *a = p->a + row * p->a_row, *b = p->b;                                         \
-        const float *next = p->next && lane < 2 * LANES ? p->next + lane : b;                      \
         _Pragma("GCC unroll 12") for (int r = 0; r < ROWS; r++) for (int k = 0; k < 2; k++)        \
             sum[r][k] =                                                                            \
                 p->add ? *(const VECTOR *)(out + r * p->out_row + k * LANES) : (VECTOR){0};        \
-        for (int64_t i = 0; i < p->n; i++, a += p->a_next, b += p->b_next, next += p->b_next) {    \
+        for (int64_t i = 0; i < p->n; i++, a += p->a_next, b += p->b_next) {                       \
             VECTOR b0 = *(const VECTOR *)b, b1 = *(const VECTOR *)(b + LANES);                     \
-            __builtin_prefetch(next, 0, 2);                                                        \
             _Pragma("GCC unroll 12") for (int r = 0; r < ROWS; r++)                                \
             {                                                                                      \
                 VECTOR x = a[r * p->a_row] - (VECTOR){0};                                          \
@@ -64,7 +57,7 @@ TWELVE(avx512, "avx512f,fma", vector_16)
 SIX(avx2, "avx2,fma", vector_8)
 SIX(plain, "sse2", vector_8)
 
-typedef void block_kernel(const struct product *p, int64_t row, int64_t lane);
+typedef void block_kernel(const struct product *p, int64_t row);
 
 /* What a processor has: the kernel for 1, 2, ... rows. */
 struct kernels {
@@ -104,7 +97,7 @@ void product_run(const struct product *p)
     int64_t blocks = (p->rows + k->rows - 1) / k->rows;
     for (int64_t i = 0, row = 0; i < blocks; i++) {
         int64_t rows = (p->rows - row) / (blocks - i);
-        k->block[rows - 1](p, row, i * LINE);
+        k->block[rows - 1](p, row);
         row += rows;
     }
 }

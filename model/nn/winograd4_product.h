@@ -1,4 +1,4 @@
-/* The matrix products inside winograd4.c, for the vectors this processor has. */
+/* The matrix products of winograd4.c's gradient of filters, for the vectors this processor has. */
 #ifndef ONESHOT_NN_WINOGRAD4_PRODUCT_H
 #define ONESHOT_NN_WINOGRAD4_PRODUCT_H
 
@@ -6,12 +6,10 @@
 #include <stdint.h>
 
 /* A product of panels: out (rows, width) = or += sum over i < n of a(row, i) b(i, 0..width - 1).
- * Elements of a lie a_row and a_next floats apart, rows of b and out b_next and out_row.
- * The panel b of the product that follows, like this one, is called into the cache: NULL for none.
- */
+ * Elements of a lie a_row and a_next floats apart, rows of b and out b_next and out_row. */
 struct product {
     float *out;
-    const float *a, *b, *next;
+    const float *a, *b;
     int64_t rows, n;
     int64_t out_row, a_row, a_next, b_next;
     bool add;

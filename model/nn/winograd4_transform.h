@@ -37,16 +37,25 @@ struct winograd4_finish {
     bool relu;
 };
 
-/* `lanes` channels at a time; planes' inner and numbers of channels are multiples of it. The 36
- * points of a tile lie `point` floats apart. */
+/* Where the points of a tile lie: channel c of point k at k * point + c / lanes * block + c %
+ * lanes.
+ */
+struct winograd4_points {
+    int64_t point, block, lanes;
+};
+
+/* `lanes` channels at a time; planes' inner and numbers of channels are multiples of it, and
+ * so are the lanes of points. Points of filters lie `point` floats apart. */
 struct winograd4_transform {
     int lanes;
-    /* Channels of a window from `channel` on: the c-th of point k goes to points[k * point + c]. */
-    void (*window)(float *points, int64_t point, const float *from,
+    /* The points of a window's channels from `channel` on, which becomes channel 0 of the points.
+     */
+    void (*window)(float *points, const struct winograd4_points *layout, const float *from,
                    const struct winograd4_window *window, int64_t channel, int64_t channels);
     /* The results of a tile (side WINOGRAD4_SIDE) from its products, channels from `channel` on. */
     void (*results)(const struct winograd4_finish *finish, const struct winograd4_window *tile,
-                    int64_t channel, int64_t channels, const float *products, int64_t point);
+                    int64_t channel, int64_t channels, const float *products,
+                    const struct winograd4_points *layout);
     /* Points of filters from taps (9, lanes), and the gradient of those taps from points. */
     void (*filter)(float *points, int64_t point, const float *taps);
     void (*weight)(float *taps, const float *points, int64_t point);
