@@ -47,7 +47,12 @@ int target_path(char out[TARGET_PATH_SIZE], const char *target)
         if (*target != '/')
             target = "/";
     }
-    return percent_decode(out, TARGET_PATH_SIZE, target, strcspn(target, "?#"), false);
+    size_t length = strcspn(target, "?#");
+    /* A slash in disguise separates nothing, and a proxy in front has not seen it as one. */
+    for (const char *at = target; (at = memchr(at, '%', (size_t)(target + length - at))); at++)
+        if (strncasecmp(at, "%2f", 3) == 0)
+            return -1;
+    return percent_decode(out, TARGET_PATH_SIZE, target, length, false);
 }
 
 const char *target_query(const char *target)

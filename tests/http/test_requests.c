@@ -1,0 +1,108 @@
+/* Requests that mean harm, or were put together clumsily: targets, queries, headers, methods. */
+#include "tests/http/scene.h"
+#include "tests/unit/run.h"
+
+static void expect_answer(char *text, const char *status, const char *has, const char *what)
+{
+    ck_assert_msg(strncmp(text, "HTTP/1.1 ", 9) == 0 && strncmp(text + 9, status, 3) == 0 &&
+                      strstr(text, has) != NULL,
+                  "not %s %s after %.80s: %.600s", status, has, what, text);
+    free(text);
+}
+
+START_TEST(targets)
+{
+    static const struct {
+        const char *target, *status;
+    } cases[] = {
+        {"http://x/livez", "200"},
+        {"HTTP://x:9/livez?verbose", "200"},
+        {"https://u@x/livez", "200"},
+        {"http://x", "200"},
+        {"ftp://x/livez", "404"},
+        {"livez", "404"},
+        {"//livez", "404"},
+        {"/./livez", "404"},
+        {"/v1/../livez", "404"},
+        {"/%6civez", "200"},
+        {"/livez%00", "404"},
+        {"/%00/livez", "404"},
+        {"/%2e%2e/livez", "404"},
+        {"/%2e%2e/%2e%2e/etc/passwd", "404"},
+        {"/v1%2finfo", "404"},
+        {"/v1%2Finfo", "404"},
+        {"/v1/%2e%2e%2finfo", "404"},
+        {"/livez/", "404"},
+        {"/livez?%zz", "200"},
+        {"/livez#x", "200"},
+        {"/livez%", "404"},
+        {"/v2/models/%2e%2e", "404"},
+        {"/v2/models/a%2fb", "404"},
+        {"/v2/models/oneshot%2dfake", "200"},
+        {"*", "404"},
+        {"/v2/models/oneshot-fake%00", "404"},
+        {"/v2//models/oneshot-fake", "404"},
+    };
+    char line[200];
+    setup(NULL, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int fd = raw_open(&service);
+        snprintf(line, sizeof line, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+                 cases[i].target);
+        raw_text(fd, line);
+        expect_answer(raw_read(fd, NULL), cases[i].status, "", cases[i].target);
+        close(fd);
+    }
+    teardown();
+}
+END_TEST
+
+/* Every route knows its methods, whatever they are asked with. */
+START_TEST(methods_on_every_route)
+{
+    static const struct {
+        const char *path, *allow;
+    } routes[] = {
+        {"/", "GET, HEAD, OPTIONS"},
+        {"/app.js", "GET, HEAD, OPTIONS"},
+        {"/openapi.yaml", "GET, HEAD, OPTIONS"},
+        {"/livez", "GET, HEAD, OPTIONS"},
+        {"/readyz", "GET, HEAD, OPTIONS"},
+        {"/metrics", "GET, HEAD, OPTIONS"},
+        {"/v1/info", "GET, HEAD, OPTIONS"},
+        {"/v1/status", "GET, HEAD, OPTIONS"},
+        {"/v1/predict", "POST, PUT, OPTIONS"},
+        {"/v2", "GET, HEAD, OPTIONS"},
+        {"/v2/health/live", "GET, HEAD, OPTIONS"},
+        {"/v2/health/ready", "GET, HEAD, OPTIONS"},
+        {"/v2/models/oneshot-fake", "GET, HEAD, OPTIONS"},
+        {"/v2/models/oneshot-fake/ready", "GET, HEAD, OPTIONS"},
+        {"/v2/models/oneshot-fake/infer", "POST, OPTIONS"},
+    };
+    static const char *const never[] = {"DELETE", "PATCH", "TRACE", "LINK", "get"};
+    setup(NULL, NULL);
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        struct answer answer = http(&service, "OPTIONS", routes[i].path, NULL, NULL, 0);
+        ck_assert_int_eq(answer.status, 204);
+        ck_assert_str_eq(answer_header(&answer, "Allow"), routes[i].allow);
+        answer_free(&answer);
+        bool reads = strstr(routes[i].allow, "GET") != NULL;
+        answer = http(&service, "HEAD", routes[i].path, NULL, NULL, 0);
+        ck_assert_int_eq(answer.status, reads ? 200 : 405);
+        ck_assert_uint_eq(answer.length, 0);
+        ck_assert_int_gt(strtol(answer_header(&answer, "Content-Length"), NULL, 10), 0);
+        answer_free(&answer);
+        for (size_t k = 0; k < sizeof never / sizeof *never; k++) {
+            answer = http(&service, never[k], routes[i].path, NULL, NULL, 0);
+            ck_assert_str_eq(answer_header(&answer, "Allow"), routes[i].allow);
+            check(answer, 405, "method_not_allowed");
+        }
+    }
+    teardown();
+}
+END_TEST
+
+int main(void)
+{
+    RUN("requests", targets, methods_on_every_route);
+}
