@@ -87,10 +87,15 @@ void keys_free(struct keys *keys)
     *keys = (struct keys){.count = 0};
 }
 
+bool keys_are_given(const char *authorization)
+{
+    return authorization && strncasecmp(authorization, "Bearer ", 7) == 0;
+}
+
 bool keys_match(const struct keys *keys, const char *authorization)
 {
     uint8_t digest[SHA256_SIZE];
-    if (!authorization || strncasecmp(authorization, "Bearer ", 7) != 0)
+    if (!keys_are_given(authorization))
         return false;
     authorization += 7 + strspn(authorization + 7, " ");
     size_t length = strnlen(authorization, KEYS_LONGEST + 1);

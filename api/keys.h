@@ -31,6 +31,9 @@ struct keys {
 int keys_read(struct keys *out, const char *text, size_t length, struct error *err);
 void keys_free(struct keys *keys); /* a zeroed one is fine */
 
+/* True where an Authorization header (NULL: absent) is of the scheme that keys are sent in. */
+bool keys_are_given(const char *authorization);
+
 /*
  * True where an Authorization header (NULL: absent) holds one of the keys. All keys are compared,
  * each in full, so that the time it takes says nothing about them.

@@ -360,8 +360,9 @@ static int check_key(const struct call *call, const struct route *route, struct 
     if (open || keys->count == 0 || keys_match(keys, header))
         return 0;
     return problem_set(problem, PROBLEM_UNAUTHORIZED,
-                       header ? "This key is not one of the service's (--api-key-file)."
-                              : "Send a key of this service: Authorization: Bearer KEY.");
+                       keys_are_given(header)
+                           ? "This key is not one of the service's (--api-key-file)."
+                           : "Send a key of this service: Authorization: Bearer KEY.");
 }
 
 enum api_next api_begin(struct exchange *exchange, const struct api *api,

@@ -102,7 +102,32 @@ START_TEST(methods_on_every_route)
 }
 END_TEST
 
+START_TEST(keys_in_the_wrong_scheme)
+{
+    static const struct {
+        const char *header, *says;
+    } cases[] = {
+        {"Authorization: Basic YS1rZXktZm9yLXRoZS10ZXN0cw==", "Authorization: Bearer KEY"},
+        {"Authorization: a-key-for-the-tests", "Authorization: Bearer KEY"},
+        {"Authorization: Token a-key-for-the-tests", "Authorization: Bearer KEY"},
+        {"Authorization: Bearer", "Authorization: Bearer KEY"},
+        {"Authorization: Bearer \"a-key-for-the-tests\"", "not one of"},
+        {"Authorization: Bearer a-key-for-the-tests, Basic x", "not one of"},
+        {"X-Api-Key: a-key-for-the-tests", "Authorization: Bearer KEY"},
+    };
+    setup(WORDS("--api-key-file", TEST_KEYS), NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        check(http(&service, "GET", "/v1/info", WORDS(cases[i].header), NULL, 0), 401,
+              cases[i].says);
+    check(get("/v1/info?api_key=a-key-for-the-tests"), 401, "unauthorized");
+    check(http(&service, "GET", "/v1/info", WORDS("authorization: bearer a-key-for-the-tests"),
+               NULL, 0),
+          200, "model");
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
-    RUN("requests", targets, methods_on_every_route);
+    RUN("requests", targets, methods_on_every_route, keys_in_the_wrong_scheme);
 }
