@@ -15,67 +15,14 @@
 #include "server/listen.h"
 
 enum {
-    DISCARD = 64 * 1024,           /* bodies up to this are read to their end before a refusal */
-    CONNECTION_MEMORY = 64 * 1024, /* of the library, per connection: headers and read buffer */
-    LARGEST_PEM = 256 * 1024,      /* bytes of a certificate or key file */
-    LATE_MS = 2000, /* for the first request of a connection that is there at the end */
+    DISCARD = 64 * 1024,      /* bodies up to this are read to their end before a refusal */
+    LARGEST_PEM = 256 * 1024, /* bytes of a certificate or key file */
+    LATE_MS = 2000,           /* for the first request of a connection that is there at the end */
 };
-
-/* ---- headers in ---- */
 
 static struct peer *peer_of(struct MHD_Connection *connection)
 {
     return MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
-}
-
-static const char *header_of(void *context, const char *name)
-{
-    return MHD_lookup_connection_value(context, MHD_HEADER_KIND, name);
-}
-
-struct framing {
-    int lengths, codings;
-    bool spaced; /* a name has a space in or behind it, which proxies read in two ways */
-    const char *length;
-    const char *coding;
-};
-
-static enum MHD_Result see_header(void *context, enum MHD_ValueKind kind, const char *name,
-                                  const char *value)
-{
-    struct framing *framing = context;
-    (void)kind;
-    framing->spaced |= strpbrk(name, " \t") != NULL;
-    if (strcasecmp(name, "Content-Length") == 0) {
-        framing->lengths++;
-        framing->length = value;
-    } else if (strcasecmp(name, "Transfer-Encoding") == 0) {
-        framing->codings++;
-        framing->coding = value;
-    }
-    return MHD_YES;
-}
-
-/*
- * How long the body is. False for framing that two programs could read in two ways (RFC 9112,
- * section 6.3): such a request is refused and its connection closed.
- */
-static bool read_framing(struct request_body *body, struct MHD_Connection *connection)
-{
-    struct framing f = {0};
-    MHD_get_connection_values(connection, MHD_HEADER_KIND, see_header, &f);
-    *body = (struct request_body){.length = -1, .chunked = f.codings > 0};
-    if (f.spaced || f.lengths > 1 || f.codings > 1 || (f.lengths && f.codings))
-        return false;
-    if (f.coding)
-        return strcasecmp(f.coding, "chunked") == 0;
-    if (f.length) {
-        size_t digits = strspn(f.length, "0123456789");
-        if (digits == 0 || digits > 18 || f.length[digits] != 0)
-            return false;
-        body->length = strtoll(f.length, NULL, 10);
-    }
-    return true;
 }
 
 /* ---- the response out ---- */
@@ -84,8 +31,7 @@ enum MHD_Result http_queue(struct request_state *state, struct MHD_Response *res
 {
     struct ticket *ticket = state->ticket;
     struct response *from = &ticket->exchange.response;
-    struct request request = {ticket->method, ticket->target, header_of, state->connection,
-                              ticket->id};
+    struct request request = {ticket->method, ticket->target, http_header, state, ticket->id};
     api_finish(from, &state->http->service->api, &request);
     for (int i = 0; i < from->headers_count; i++)
         MHD_add_response_header(response, from->headers[i].name, from->headers[i].value);
@@ -123,24 +69,21 @@ enum MHD_Result http_send(struct request_state *state)
 
 /* ---- the life of a request ---- */
 
-static enum MHD_Result begin(struct request_state *state, const char *method)
+static enum MHD_Result begin(struct request_state *state, const char *method, const char *version)
 {
     struct ticket *ticket = state->ticket;
-    struct MHD_Connection *connection = state->connection;
     const struct config *config = state->http->service->config;
     struct request_body body;
-    struct request request = {method, ticket->target, header_of, connection, ticket->id};
+    struct request request = {method, ticket->target, http_header, state, ticket->id};
     struct problem problem;
     ticket->method = method;
     ticket->stage = TICKET_BODY;
     request_id_choose(ticket->id, request_header(&request, "X-Request-Id"));
-    bool sound = read_framing(&body, connection);
+    /* What can be read in two ways is refused, and its connection closed. */
+    bool sound = http_read_headers(state, &body, version, &problem) == 0;
     if (sound) {
         ticket_begin(ticket, &request, &body);
     } else {
-        problem_set(&problem, PROBLEM_BAD_REQUEST,
-                    "The headers do not say clearly where the body ends: one Content-Length, or "
-                    "Transfer-Encoding: chunked, and no space before a colon.");
         ticket_fail(ticket, &problem);
         ticket->exchange.response.close = true;
     }
@@ -285,14 +228,13 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     struct request_state *state = *request;
     (void)context;
     (void)url;
-    (void)version;
     if (!state)
         return MHD_NO;
     switch (state->ticket->stage) {
     case TICKET_HEADERS:
         state->connection = connection;
         state->peer = peer_of(connection);
-        return state->peer ? begin(state, method) : MHD_NO;
+        return state->peer ? begin(state, method, version) : MHD_NO;
     case TICKET_BODY:
         if (*length > 0) {
             enum MHD_Result result = receive(state, bytes, *length);
@@ -363,6 +305,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         ticket_count(state->ticket);
     }
     ticket_free(state->ticket);
+    free(state->accept);
     free(state);
     atomic_fetch_sub(&http->service->in_flight, 1);
 }

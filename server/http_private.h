@@ -10,7 +10,10 @@
 #include "server/ticket.h"
 #include "server/watch.h"
 
-enum { SLOWEST = 1000 }; /* bytes a client sends or takes, per ms on top of --timeout */
+enum {
+    SLOWEST = 1000,                /* bytes a client sends or takes, per ms on top of --timeout */
+    CONNECTION_MEMORY = 64 * 1024, /* of the library, per connection: headers and read buffer */
+};
 
 struct http {
     struct service *service;
@@ -31,6 +34,7 @@ struct request_state {
     struct http *http;
     struct MHD_Connection *connection;
     struct peer *peer;
+    char *accept;     /* of several Accept headers, all in one; owned, NULL where there is one */
     size_t allowance; /* bytes still thrown away before the connection is cut */
     size_t unsent;    /* bytes of an answer that are counted as buffered until it is over */
     bool suspended;   /* counted in http->suspended */
@@ -46,6 +50,18 @@ enum MHD_Result http_queue(struct request_state *state, struct MHD_Response *res
 /* Suspends the connection; whoever is called on it next says that it no longer is. */
 void http_suspend(struct request_state *state);
 void http_no_longer_suspended(struct request_state *state);
+
+/* ---- headers in (http_headers.c) ---- */
+
+/*
+ * Looks at the headers as a whole, and says how long the body is. -1 with the problem of what two
+ * programs could read in two ways.
+ */
+int http_read_headers(struct request_state *state, struct request_body *body, const char *version,
+                      struct problem *problem);
+
+/* A header's value, NULL when absent. `context`: a request_state. */
+const char *http_header(void *context, const char *name);
 
 /* ---- answers as streams (http_stream.c) ---- */
 

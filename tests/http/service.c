@@ -175,13 +175,17 @@ struct answer http(const struct process *process, const char *method, const char
     snprintf(url, sizeof url, "%s://127.0.0.1:%d%s", process->tls ? "https" : "http", process->port,
              path);
     curl_easy_setopt(curl, CURLOPT_CAINFO, TEST_CERTIFICATE);
-    for (; headers && *headers; headers++)
+    bool typed = false;
+    for (; headers && *headers; headers++) {
+        typed |= strncasecmp(*headers, "Content-Type:", 13) == 0;
         list = curl_slist_append(list, *headers);
+    }
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     if (body) {
-        list = curl_slist_append(list, "Content-Type;");
+        if (!typed)
+            list = curl_slist_append(list, "Content-Type;");
         curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)length);
         curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
     }

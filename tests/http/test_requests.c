@@ -2,6 +2,22 @@
 #include "tests/http/scene.h"
 #include "tests/unit/run.h"
 
+/* Sends a head with the slice behind it, and gives all that comes until the connection closes. */
+static char *send_slice(const char *line, const char *headers)
+{
+    char length[64];
+    int fd = raw_open(&service);
+    snprintf(length, sizeof length, "Content-Length: %zu\r\n\r\n", slice.length);
+    raw_text(fd, line);
+    raw_text(fd, "\r\nHost: x\r\nConnection: close\r\n");
+    raw_text(fd, headers);
+    raw_text(fd, length);
+    raw_send(fd, slice.data, slice.length);
+    char *text = raw_read(fd, NULL);
+    close(fd);
+    return text;
+}
+
 static void expect_answer(char *text, const char *status, const char *has, const char *what)
 {
     ck_assert_msg(strncmp(text, "HTTP/1.1 ", 9) == 0 && strncmp(text + 9, status, 3) == 0 &&
@@ -9,6 +25,53 @@ static void expect_answer(char *text, const char *status, const char *has, const
                   "not %s %s after %.80s: %.600s", status, has, what, text);
     free(text);
 }
+
+#define PREDICT "POST /v1/predict?masks=none HTTP/1.1"
+
+START_TEST(headers_that_can_be_read_in_two_ways)
+{
+    static const struct {
+        const char *headers, *says;
+    } cases[] = {
+        {"Host: y\r\n", "Host is there 2 times"},
+        {"Content-Type: image/png\r\nContent-Type: image/jpeg\r\n", "Content-Type is there 2"},
+        {"Authorization: Bearer a\r\nauthorization: Bearer b\r\n", "Authorization is there 2"},
+        {"Transfer-Encoding\v: chunked\r\n", "name"},
+        {"X-F\xc3\xa4: y\r\n", "name"},
+        {"X(y): z\r\n", "name"},
+        {"Transfer-Encoding: \vchunked\r\n", "where the body ends"},
+    };
+    setup(NULL, NULL);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *text = send_slice(PREDICT, cases[i].headers);
+        ck_assert_ptr_nonnull(strstr(text, "Connection: close"));
+        expect_answer(text, "400", cases[i].says, cases[i].headers);
+    }
+    /* HTTP/1.0 knows no chunks. */
+    int fd = raw_open(&service);
+    raw_text(fd, "POST /v1/predict HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    expect_raw(fd, "400");
+    teardown();
+}
+END_TEST
+
+START_TEST(lists_may_come_in_several_headers)
+{
+    setup(NULL, NULL);
+    expect_answer(send_slice(PREDICT, "Accept: text/html\r\nAccept: application/json\r\n"), "200",
+                  "\"burden\"", "two of Accept");
+    expect_answer(send_slice(PREDICT, "Accept: text/html\r\nAccept: text/css;q=0.5\r\n"), "406",
+                  "\\\"text/html, text/css;q=0.5\\\"", "two of Accept");
+    expect_answer(send_slice(PREDICT, "Accept: */*;q=0.1\r\nAccept: image/png\r\n"), "200", "PNG",
+                  "two of Accept");
+    /* What stands for one thing is taken as it stands, or made anew. */
+    expect_answer(send_slice(PREDICT, "X-Request-Id: \xe4\r\n"), "200", "burden", "an id");
+    expect_answer(send_slice(PREDICT, "Accept: \xff\r\n"), "406", "not_acceptable", "no ASCII");
+    expect_answer(send_slice(PREDICT, "X-Request-Timeout-Ms: 1\xb2\r\n"), "400", "bad_option",
+                  "no digit");
+    teardown();
+}
+END_TEST
 
 START_TEST(targets)
 {
@@ -127,7 +190,42 @@ START_TEST(keys_in_the_wrong_scheme)
 }
 END_TEST
 
+START_TEST(chunks_and_trailers)
+{
+    static const char *const trailers[] = {
+        "", "X-Checksum: 1\r\n", "Content-Length: 3\r\nTransfer-Encoding: gzip\r\n",
+        "Authorization: Bearer x\r\nX-Request-Timeout-Ms: 1\r\nContent-Type: image/jpeg\r\n"};
+    char head[64];
+    setup(NULL, WORDS("FAKE_PREDICT_MS=30"));
+    for (size_t i = 0; i < sizeof trailers / sizeof *trailers; i++) {
+        int fd = raw_open(&service);
+        raw_text(fd,
+                 PREDICT "\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n");
+        snprintf(head, sizeof head, "%zx\r\n", slice.length);
+        raw_text(fd, head);
+        raw_send(fd, slice.data, slice.length);
+        raw_text(fd, "\r\n0\r\n");
+        raw_text(fd, trailers[i]);
+        raw_text(fd, "\r\n");
+        expect_answer(raw_read(fd, NULL), "200", "burden", trailers[i]);
+        close(fd);
+    }
+    static const char *const bad[] = {"-1\r\nx\r\n", "0x5\r\nabcde\r\n", " 5\r\nabcde\r\n",
+                                      "5\r\nabcdeXX", "\r\n"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        int fd = raw_open(&service);
+        raw_text(fd, "POST /v1/predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+        raw_text(fd, bad[i]);
+        raw_text(fd, "0\r\n\r\n");
+        expect_answer(raw_read(fd, NULL), "400", "", bad[i]);
+        close(fd);
+    }
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
-    RUN("requests", targets, methods_on_every_route, keys_in_the_wrong_scheme);
+    RUN("requests", headers_that_can_be_read_in_two_ways, lists_may_come_in_several_headers,
+        targets, methods_on_every_route, keys_in_the_wrong_scheme, chunks_and_trailers);
 }
