@@ -277,6 +277,7 @@ static void *on_request_line(void *context, const char *target, struct MHD_Conne
         state = NULL;
     }
     arrived(http, peer_of(connection));
+    http_forget_query(target);
     return state;
 }
 

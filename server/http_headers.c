@@ -97,3 +97,15 @@ const char *http_header(void *context, const char *name)
         return state->accept;
     return MHD_lookup_connection_value(state->connection, MHD_HEADER_KIND, name);
 }
+
+/*
+ * The library reads the query, too, into a list of its own that nobody asks for. Where the memory
+ * of the connection does not hold it (about a thousand fields), it neither answers nor goes on. So
+ * the query ends for it where it begins: `target` is the library's own line, not yet taken apart.
+ */
+void http_forget_query(const char *target)
+{
+    char *mark = strchr((char *)target, '?');
+    if (mark && mark[1])
+        mark[1] = 0;
+}

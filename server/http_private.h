@@ -63,6 +63,9 @@ int http_read_headers(struct request_state *state, struct request_body *body, co
 /* A header's value, NULL when absent. `context`: a request_state. */
 const char *http_header(void *context, const char *name);
 
+/* Of a request line that the library is about to read. */
+void http_forget_query(const char *target);
+
 /* ---- answers as streams (http_stream.c) ---- */
 
 /* Hands the job to the queue and begins to answer. False where the queue has no room. */

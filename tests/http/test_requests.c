@@ -73,6 +73,49 @@ START_TEST(lists_may_come_in_several_headers)
 }
 END_TEST
 
+START_TEST(queries_without_end)
+{
+    enum { LARGEST = 60000 };
+    setup(NULL, NULL);
+    char *line = malloc(LARGEST + 100);
+    ck_assert_ptr_nonnull(line);
+    static const char *const fields[] = {"&", "a&", "a=b&", "%61=%62&", "masks=none&"};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        static const size_t sizes[] = {500, 5000, 20000, LARGEST};
+        for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+            size_t n = (size_t)snprintf(line, LARGEST, "GET /v1/info?");
+            while (n + strlen(fields[i]) < sizes[k])
+                n += (size_t)snprintf(line + n, LARGEST - n, "%s", fields[i]);
+            snprintf(line + n, 100, " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            int fd = raw_open(&service);
+            raw_text(fd, line);
+            char *text = raw_read(fd, NULL);
+            ck_assert_msg(strncmp(text, "HTTP/1.1 200", 12) == 0 ||
+                              (k == 3 && (strncmp(text, "HTTP/1.1 414", 12) == 0 ||
+                                          strncmp(text, "HTTP/1.1 431", 12) == 0)),
+                          "%zu bytes of %s: %.100s", sizes[k], fields[i], text);
+            free(text);
+            close(fd);
+        }
+    }
+    /* What is read of them is read to the end, and what is meant twice is refused. */
+    memset(line, '&', 20000);
+    memcpy(line, "POST /v1/predict?", 17);
+    snprintf(line + 20000, 100, "masks=none HTTP/1.1");
+    expect_answer(send_slice(line, ""), "200", "burden", "many empty fields");
+    snprintf(line + 20000, 100, "masks=mesh HTTP/1.1");
+    expect_answer(send_slice(line, ""), "400", "mesh", "many empty fields");
+    static const char *const twice[] = {"masks=none&masks=none", "m%61sks=none&masks=rle",
+                                        "slice=0&slices=:"};
+    for (size_t i = 0; i < sizeof twice / sizeof *twice; i++) {
+        snprintf(line, 200, "POST /v1/predict?%s HTTP/1.1", twice[i]);
+        expect_answer(send_slice(line, ""), "400", "bad_option", line);
+    }
+    free(line);
+    teardown();
+}
+END_TEST
+
 START_TEST(targets)
 {
     static const struct {
@@ -227,5 +270,6 @@ END_TEST
 int main(void)
 {
     RUN("requests", headers_that_can_be_read_in_two_ways, lists_may_come_in_several_headers,
-        targets, methods_on_every_route, keys_in_the_wrong_scheme, chunks_and_trailers);
+        queries_without_end, targets, methods_on_every_route, keys_in_the_wrong_scheme,
+        chunks_and_trailers);
 }
