@@ -32,7 +32,7 @@ OPT_fuzz     := $(SANITIZE) -fsanitize=fuzzer-no-link,address,undefined
 once       = $(eval $(1) := $(2))$(2)
 checked    = $(if $(filter missing,$(1)),$(error packages are missing: `make deps` installs them),$(1))
 pkg        = $(call checked,$(shell pkg-config $(1) 2>/dev/null || echo missing))
-PKGS      := libmicrohttpd jansson libpng zlib libcurl
+PKGS      := libmicrohttpd gnutls jansson libpng zlib libcurl
 PKG_CFLAGS = $(call once,PKG_CFLAGS,$(call pkg,--cflags $(PKGS)))
 LIBS       = $(call once,LIBS,$(call pkg,--libs $(PKGS)) -ldnnl -lm -lpthread)
 TEST_LIBS  = $(call once,TEST_LIBS,$(call pkg,--libs check))
@@ -42,8 +42,8 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE -DONESHOT_VERSION='"$(VERSION)"' -I. $(OPT_$
 # ---- Debian packages ----
 
 need         := sh tests/tools/packages
-DEB_BUILD    := gcc libc6-dev pkgconf libdnnl-dev libmicrohttpd-dev libjansson-dev libpng-dev \
-                zlib1g-dev libcurl4-openssl-dev
+DEB_BUILD    := gcc libc6-dev pkgconf libdnnl-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev \
+                libpng-dev zlib1g-dev libcurl4-openssl-dev
 DEB_TEST     := check libyaml-dev curl python3 nodejs
 DEB_FUZZ     := clang libclang-rt-14-dev libomp-dev
 DEB_VALGRIND := valgrind libc6-dbg

@@ -41,7 +41,7 @@ struct api {
     bool ui;            /* serve the viewer */
     bool keyed_metrics; /* /metrics takes a key, too */
     bool trust_proxy;   /* X-Forwarded-Prefix is believed */
-    struct keys keys;   /* owned by whoever filled it */
+    struct keys keys;   /* owned by whoever filled it; not exchanged during api_begin */
     const char *cors_origins;
     const struct asset *assets;
     size_t assets_count;

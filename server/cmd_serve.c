@@ -18,7 +18,7 @@ enum ending { END_SIGNAL, END_MODEL };
 
 /*
  * Blocks the signals that the service reacts to, in this and all later threads, and gives them as
- * file. SIGHUP reloads the model, the others end the service.
+ * file. SIGHUP reloads what may have changed, the others end the service.
  */
 static int open_signals(int *out, struct error *err)
 {
@@ -54,7 +54,15 @@ static int wait_signal(int signals, int ms)
     return 0;
 }
 
-static enum ending wait_for_end(struct service *service, int signals)
+/* Each of them by itself: a bad certificate is no reason to keep a key that was taken back. */
+static void reload(struct service *service, struct http *http)
+{
+    service_reload_keys(service);
+    http_reload(http);
+    service_reload(service);
+}
+
+static enum ending wait_for_end(struct service *service, struct http *http, int signals)
 {
     bool terminal = isatty(STDIN_FILENO);
     for (;;) {
@@ -66,7 +74,7 @@ static enum ending wait_for_end(struct service *service, int signals)
         int signal = set[0].revents ? wait_signal(signals, 0) : 0;
         /* A terminal that is closed says SIGHUP, too: a service that was run from it ends. */
         if (signal == SIGHUP && !(terminal && !isatty(STDIN_FILENO)))
-            service_reload(service);
+            reload(service, http);
         else if (signal)
             return END_SIGNAL;
     }
@@ -130,7 +138,7 @@ static int serve(const struct config *config, struct error *err)
               LOG_NUM("cores", config_cores()), LOG_NUM("queue", config->queue),
               LOG_NUM("max_body", (int64_t)config->max_body));
     TRY(service_load(&service, err));
-    if (wait_for_end(&service, signals) == END_MODEL) {
+    if (wait_for_end(&service, http, signals) == END_MODEL) {
         struct api_state state;
         service_state(&service, &state);
         rc = error_set(err, ERR_BAD_WEIGHTS, "the model cannot be used: %s", state.reason);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "model/base/buffer.h"
 
@@ -34,6 +35,16 @@ done:
     if (file != stdin)
         fclose(file);
     return rc;
+}
+
+int file_check_again(const char *path, struct error *err)
+{
+    struct stat status;
+    if (stat(path, &status) != 0)
+        return error_set(err, ERR_IO, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(status.st_mode))
+        return error_set(err, ERR_IO, "%s: it is no file that can be read a second time", path);
+    return 0;
 }
 
 int file_write(const char *path, const void *bytes, size_t length, struct error *err)

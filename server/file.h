@@ -13,6 +13,12 @@
  */
 int file_read(uint8_t **out, size_t *length, const char *path, size_t maximum, struct error *err);
 
+/*
+ * That a file can be read once more: a pipe that was read at the start would now be waited for.
+ * ERR_IO.
+ */
+int file_check_again(const char *path, struct error *err);
+
 /* Writes a file, replacing it. ERR_IO. */
 int file_write(const char *path, const void *bytes, size_t length, struct error *err);
 

@@ -10,9 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "server/file.h"
 #include "server/http_private.h"
 #include "server/listen.h"
+#include "server/tls.h"
 
 enum {
     DISCARD = 64 * 1024,      /* bodies up to this are read to their end before a refusal */
@@ -351,25 +351,27 @@ static void on_library_log(void *context, const char *format, va_list arguments)
 
 static void release(struct http *http)
 {
-    free(http->certificate);
-    if (http->key)
-        explicit_bzero(http->key, strlen(http->key));
-    free(http->key);
+    tls_close(http->tls);
     free(http);
 }
 
-static int read_tls(struct http *http, const struct config *config, struct error *err)
+static int open_tls(struct http *http, const struct config *config, struct error *err)
 {
-    size_t length;
     if (!*config->tls_cert)
         return 0;
-    if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+    if (MHD_is_feature_supported(MHD_FEATURE_HTTPS_CERT_CALLBACK2) != MHD_YES)
         return error_set(err, ERR_UNSUPPORTED, "the HTTP library was built without TLS");
-    if (file_read((uint8_t **)&http->certificate, &length, config->tls_cert, LARGEST_PEM, err) != 0)
-        return error_prefix(err, "--tls-cert");
-    if (file_read((uint8_t **)&http->key, &length, config->tls_key, LARGEST_PEM, err) != 0)
-        return error_prefix(err, "--tls-key");
-    return 0;
+    return tls_open(&http->tls, config->tls_cert, config->tls_key, err);
+}
+
+void http_reload(struct http *http)
+{
+    struct service *service = http->service;
+    struct error err;
+    if (!http->tls)
+        return;
+    int rc = tls_reload(http->tls, &err);
+    service_note_reload(service, "certificate", rc == 0 ? NULL : &err);
 }
 
 /* Starts the library; NULL where it will not. */
@@ -378,20 +380,19 @@ static struct MHD_Daemon *start_daemon(struct http *http, const struct config *c
     unsigned timeout = (unsigned)((config->idle_timeout_ms + 999) / 1000);
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem tls[] = {
-        {MHD_OPTION_HTTPS_MEM_CERT, 0, http->certificate},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, http->key},
+        {MHD_OPTION_HTTPS_CERT_CALLBACK2, 0, tls_callback()},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (char *)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
         {MHD_OPTION_END, 0, NULL},
     };
     return MHD_start_daemon(
-        flags | (http->key ? MHD_USE_TLS : 0), 0, NULL, NULL, on_request, http,
+        flags | (http->tls ? MHD_USE_TLS : 0), 0, NULL, NULL, on_request, http,
         MHD_OPTION_EXTERNAL_LOGGER, on_library_log, http, MHD_OPTION_LISTEN_SOCKET, http->listener,
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->max_connections,
         MHD_OPTION_CONNECTION_TIMEOUT, timeout, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         (size_t)CONNECTION_MEMORY, MHD_OPTION_URI_LOG_CALLBACK, on_request_line, http,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_NOTIFY_CONNECTION,
         on_connection, http, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY,
-        http->key ? tls : &tls[3], MHD_OPTION_END);
+        http->tls ? tls : &tls[2], MHD_OPTION_END);
 }
 
 int http_start(struct http **out, struct service *service, int listener, struct error *err)
@@ -402,18 +403,14 @@ int http_start(struct http **out, struct service *service, int listener, struct 
         return error_set(err, ERR_MEMORY, "no memory for the server");
     http->service = service;
     http->listener = listener;
-    if (read_tls(http, config, err) != 0 || watch_start(&http->watch, expired, err) != 0) {
+    if (open_tls(http, config, err) != 0 || watch_start(&http->watch, expired, err) != 0) {
         release(http);
         return -1;
     }
     http->daemon = start_daemon(http, config);
     if (!http->daemon) {
         watch_stop(&http->watch);
-        error_set(err, http->key ? ERR_BAD_CONFIG : ERR_INTERNAL,
-                  http->key
-                      ? "HTTPS does not start: --tls-cert and --tls-key must be a certificate "
-                        "and its private key in PEM"
-                      : "the HTTP library does not start on this socket");
+        error_set(err, ERR_INTERNAL, "the HTTP library does not start on this socket");
         release(http);
         return -1;
     }

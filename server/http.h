@@ -1,5 +1,5 @@
 /*
- * The service on a socket. The only file that knows the HTTP library. One thread of the library
+ * The service on a socket. Only the files http_* know the HTTP library. One thread of the library
  * moves bytes and answers what needs no model; a request for a prediction is suspended while it
  * is queued and resumed with its response.
  */
@@ -12,6 +12,9 @@ struct http;
 
 /* Starts serving on a listening socket, which it takes over. */
 int http_start(struct http **out, struct service *service, int listener, struct error *err);
+
+/* Reads certificate and key again, where there is HTTPS; logs how that went. */
+void http_reload(struct http *http);
 
 /* Stops taking connections, and asks clients to close the ones they have. */
 void http_quiesce(struct http *http);

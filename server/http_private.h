@@ -20,10 +20,10 @@ struct http {
     struct MHD_Daemon *daemon;
     struct watch watch;
     int listener;
-    char *certificate, *key; /* PEM, owned; NULL: no TLS */
-    atomic_int suspended;    /* connections; the library must not be stopped with any */
-    atomic_int arriving;     /* connections that have not asked for anything yet */
-    atomic_int handed;       /* those taken in at the end that the library has not begun with */
+    struct tls *tls;      /* owned; NULL: no TLS */
+    atomic_int suspended; /* connections; the library must not be stopped with any */
+    atomic_int arriving;  /* connections that have not asked for anything yet */
+    atomic_int handed;    /* those taken in at the end that the library has not begun with */
     atomic_bool closing;
     double late_ms; /* when closing: until then a first request is waited for; clock_ms() */
 };

@@ -46,6 +46,10 @@ static const struct row {
                         false,
                         {"outcome"},
                         "Reloads of the model (SIGHUP); outcome ok or failed."},
+    [METRIC_CREDENTIALS] = {"credential_reloads_total",
+                            false,
+                            {"file", "outcome"},
+                            "Reloads of keys and certificate (SIGHUP); outcome ok or failed."},
 };
 
 int metrics_init(struct metrics *metrics)

@@ -21,6 +21,7 @@ enum metric {
     METRIC_PREDICTIONS, /* class */
     METRIC_WARNINGS,    /* code */
     METRIC_RELOADS,     /* outcome */
+    METRIC_CREDENTIALS, /* file, outcome */
     METRICS
 };
 

@@ -51,8 +51,11 @@ static int open_parts(struct service *service, struct error *err)
     if (opened == workers && service->event >= 0 && models_init(&service->models) == 0) {
         if (metrics_init(&service->metrics) == 0) {
             if (pthread_mutex_init(&service->lock, NULL) == 0) {
-                if (queue_init(&service->queue, service->config->queue) == 0)
-                    return 0;
+                if (pthread_mutex_init(&service->keys_lock, NULL) == 0) {
+                    if (queue_init(&service->queue, service->config->queue) == 0)
+                        return 0;
+                    pthread_mutex_destroy(&service->keys_lock);
+                }
                 pthread_mutex_destroy(&service->lock);
             }
             metrics_free(&service->metrics);
@@ -68,13 +71,14 @@ static int open_parts(struct service *service, struct error *err)
     return -1;
 }
 
-static int read_keys(struct keys *keys, const char *path, struct error *err)
+static int read_keys(struct keys *keys, const char *path, bool again, struct error *err)
 {
     uint8_t *text;
     size_t length;
     if (!*path)
         return 0;
-    if (file_read(&text, &length, path, LARGEST_KEY_FILE, err) != 0)
+    if ((again && file_check_again(path, err) != 0) ||
+        file_read(&text, &length, path, LARGEST_KEY_FILE, err) != 0)
         return error_prefix(err, "--api-key-file");
     int rc = keys_read(keys, (const char *)text, length, err);
     explicit_bzero(text, length);
@@ -115,7 +119,7 @@ int service_init(struct service *service, const struct config *config, struct er
             },
         .source = {activity, config->metrics != METRICS_OFF ? write_metrics : NULL, service},
     };
-    if (read_keys(&service->api.keys, config->api_key_file, err) != 0)
+    if (read_keys(&service->api.keys, config->api_key_file, false, err) != 0)
         return -1;
     if (open_parts(service, err) == 0)
         return 0;
@@ -235,6 +239,36 @@ static int start_loader(struct service *service, void *(*what)(void *argument), 
 int service_load(struct service *service, struct error *err)
 {
     return start_loader(service, load, err);
+}
+
+/* ---- keys, anew ---- */
+
+void service_note_reload(struct service *service, const char *what, const struct error *err)
+{
+    metrics_count(&service->metrics, METRIC_CREDENTIALS, what, err ? "failed" : "ok", NULL);
+    if (err)
+        log_event(&service->log, LOG_ERROR, "credentials_stay", LOG_STR("file", what),
+                  LOG_STR("code", error_name(err->code)), LOG_STR("detail", err->text));
+    else
+        log_event(&service->log, LOG_INFO, "credentials_reloaded", LOG_STR("file", what));
+}
+
+void service_reload_keys(struct service *service)
+{
+    const char *path = service->config->api_key_file;
+    struct keys fresh, old;
+    struct error err;
+    if (!*path)
+        return;
+    int rc = read_keys(&fresh, path, true, &err);
+    if (rc == 0) {
+        pthread_mutex_lock(&service->keys_lock);
+        old = service->api.keys;
+        service->api.keys = fresh;
+        pthread_mutex_unlock(&service->keys_lock);
+        keys_free(&old);
+    }
+    service_note_reload(service, "keys", rc == 0 ? NULL : &err);
 }
 
 /* ---- the model, anew ---- */
@@ -358,6 +392,7 @@ void service_free(struct service *service)
     queue_free(&service->queue);
     metrics_free(&service->metrics);
     keys_free(&service->api.keys);
+    pthread_mutex_destroy(&service->keys_lock);
     pthread_mutex_destroy(&service->lock);
     close(service->event);
 }

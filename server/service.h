@@ -25,6 +25,7 @@ struct service {
     struct metrics metrics;
     struct models models;
     double started_ms;
+    pthread_mutex_t keys_lock; /* of api.keys: held while a request is judged, and exchanged */
 
     pthread_mutex_t lock; /* of what follows */
     enum api_phase phase;
@@ -44,6 +45,15 @@ int service_init(struct service *service, const struct config *config, struct er
 
 /* Starts loading the model in the background. */
 int service_load(struct service *service, struct error *err);
+
+/*
+ * Reads the keys again, where there is a file of them; logs how that went. A bad file changes
+ * nothing: whoever could ask still can, and nobody else.
+ */
+void service_reload_keys(struct service *service);
+
+/* Logs and counts that `what` ("keys", "certificate") was read again; err NULL: all went well. */
+void service_note_reload(struct service *service, const char *what, const struct error *err);
 
 /*
  * Loads the model anew in the background, tests it, and lets the workers move over to it between

@@ -123,7 +123,10 @@ void ticket_begin(struct ticket *ticket, const struct request *request,
     struct service *service = ticket->service;
     keep_trace(ticket, request_header(request, "traceparent"));
     service_state(service, &state);
-    if (api_begin(&ticket->exchange, &service->api, &state, request, body) == API_ANSWERED)
+    pthread_mutex_lock(&service->keys_lock);
+    enum api_next next = api_begin(&ticket->exchange, &service->api, &state, request, body);
+    pthread_mutex_unlock(&service->keys_lock);
+    if (next == API_ANSWERED)
         return;
     if (memory_is_short(ticket, body->length > 0 ? (size_t)body->length : 0)) {
         fail_memory(ticket);
