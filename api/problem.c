@@ -49,6 +49,7 @@ static const struct {
     {ERR_UNSUPPORTED, PROBLEM_UNSUPPORTED_MEDIA},
     {ERR_TOO_LARGE, PROBLEM_PAYLOAD_TOO_LARGE},
     {ERR_CONSTANT_IMAGE, PROBLEM_CONSTANT_IMAGE},
+    {ERR_CANCELLED, PROBLEM_DEADLINE_EXCEEDED},
 };
 
 static const struct row *row_of(enum problem_kind kind)

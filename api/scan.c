@@ -118,7 +118,7 @@ int scan_open(struct scan **out, const struct slice_source *source,
               const struct scan_limits *limits, bool labels, struct problem *problem)
 {
     struct error err;
-    struct volume_limits allowed = {limits->max_held, limits->max_ratio};
+    struct volume_limits allowed = {limits->max_held, limits->max_ratio, limits->called_off};
     struct scan *scan = calloc(1, sizeof *scan);
     *out = NULL;
     if (!scan) {

@@ -23,11 +23,12 @@ enum {
 
 /* What the service allows. */
 struct scan_limits {
-    int max_slices;      /* wanted of one volume */
-    int max_ratio;       /* inflated to compressed bytes */
-    size_t max_held;     /* bytes of all bodies and volumes together */
-    atomic_size_t *held; /* of these, what is taken; NULL: nobody counts */
-    int retry_after;     /* seconds, where they are short */
+    int max_slices;                /* wanted of one volume */
+    int max_ratio;                 /* inflated to compressed bytes */
+    size_t max_held;               /* bytes of all bodies and volumes together */
+    atomic_size_t *held;           /* of these, what is taken; NULL: nobody counts */
+    int retry_after;               /* seconds, where they are short */
+    const atomic_bool *called_off; /* becomes true when nobody waits any longer; NULL: never */
 };
 
 /* Pixels. */

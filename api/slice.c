@@ -240,7 +240,7 @@ static int decode_dicom(struct slice *out, struct voxel_range *range,
 {
     struct error err;
     /* No slice has more than four bytes a pixel, and none is inflated. */
-    struct volume_limits limits = {4 * worker->max_pixels, 1};
+    struct volume_limits limits = {4 * worker->max_pixels, 1, NULL};
     out->kind = "dicom";
     if (volume_open(&out->own, source->bytes, source->length, &limits, &err) != 0) {
         problem_from_error(problem, &err);

@@ -157,6 +157,7 @@ enum job_state queue_abandon(struct queue *queue, struct job *job)
         unlink_job(queue, job);
     if (was == JOB_WAITING || was == JOB_RUNNING || was == JOB_PARKED)
         job->state = JOB_ABANDONED;
+    atomic_store(&job->abandoned, job->state == JOB_ABANDONED);
     pthread_mutex_unlock(&queue->lock);
     return was;
 }

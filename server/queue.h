@@ -37,6 +37,7 @@ struct job {
     struct buffer body;
     struct response response;
     struct stream *stream;    /* where its events go; NULL: it has a response; held */
+    atomic_bool abandoned;    /* its state, for the worker that is at it */
     atomic_llong progress_ms; /* clock_ms() when it was pushed, or a slice was done */
     /*
      * Called by the worker after queue_finish said that the job is still wanted. Not where there

@@ -143,6 +143,7 @@ void ticket_begin(struct ticket *ticket, const struct request *request,
     buffer_init(&job->body, service->api.limits.max_body);
     ticket->job = job;
     job->predict.scan_limits.held = &service->buffered;
+    job->predict.scan_limits.called_off = &job->abandoned;
     int total = ticket->exchange.total_ms;
     ticket->deadline_ms = total > 0 ? ticket->started_ms + total : INFINITY;
     if (body->length > 0 && buffer_reserve(&job->body, (size_t)body->length, NULL) != 0) {

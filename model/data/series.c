@@ -18,8 +18,9 @@ struct series {
     struct zip *zip;
     struct file *files; /* the first `count` are slices */
     int count;
-    int here;   /* slice in memory; -1: none */
-    bool whole; /* all of them are, once one is: slices of the view cut through the files */
+    size_t heads; /* bytes that may still be inflated for attributes */
+    int here;     /* slice in memory; -1: none */
+    bool whole;   /* all of them are, once one is: slices of the view cut through the files */
 };
 
 bool series_recognises(const void *bytes, size_t length)
@@ -55,10 +56,24 @@ static bool is_passed_over(const struct zip_entry *entry)
     return *name == '.' || (end - name == 8 && strncasecmp(name, "DICOMDIR", 8) == 0);
 }
 
-/* Reads a file's attributes; inflates only as much of it as they take. */
-static int read_file(struct file *file, struct error *err)
+/* Inflates the beginning of a file, as long as somebody waits for it. */
+static int inflate_head(uint8_t *out, size_t *got, size_t wanted, struct volume *volume,
+                        const struct zip_entry *entry, struct error *err)
 {
-    enum { FIRST = 1 << 16, MORE = 4 };
+    struct series *series = volume->series;
+    if (volume_wanted(volume, err) != 0)
+        return -1;
+    if (wanted > series->heads)
+        return error_set(err, ERR_TOO_LARGE,
+                         "What comes before the pixels of the slices in the zip is too large");
+    series->heads -= wanted;
+    return zip_peek(out, got, wanted, entry, err);
+}
+
+/* Reads a file's attributes; inflates only as much of it as they take. */
+static int read_file(struct file *file, struct volume *volume, struct error *err)
+{
+    enum { FIRST = 1 << 14, MORE = 4 };
     const struct zip_entry *entry = file->entry;
     size_t wanted = entry->deflated ? FIRST : entry->size, got;
     uint8_t *buffer = NULL;
@@ -73,7 +88,7 @@ static int read_file(struct file *file, struct error *err)
             bytes = buffer = malloc(wanted);
             if (!buffer)
                 return error_set(err, ERR_MEMORY, "no memory for a file of the zip");
-            TRY(zip_peek(buffer, &got, wanted, entry, err)); /* names the entry itself */
+            TRY(inflate_head(buffer, &got, wanted, volume, entry, err)); /* names the entry */
         }
         if (!dicom_recognises(bytes, got))
             break;
@@ -103,11 +118,13 @@ static int check_sizes(const struct zip *zip, const struct volume_limits *limits
                : error_set(err, ERR_TOO_LARGE, "The files in the zip have %zu bytes", all);
 }
 
-static int read_files(struct series *series, const struct volume_limits *limits, struct error *err)
+static int read_files(struct volume *volume, const struct volume_limits *limits, struct error *err)
 {
+    struct series *series = volume->series;
     size_t entries = zip_count(series->zip);
     if (check_sizes(series->zip, limits, err) != 0)
         return -1;
+    series->heads = limits->max_bytes / 2 > SERIES_HEADS ? limits->max_bytes / 2 : SERIES_HEADS;
     series->files = calloc(entries + 1, sizeof *series->files);
     if (!series->files)
         return error_set(err, ERR_MEMORY, "no memory for %zu files", entries);
@@ -116,7 +133,7 @@ static int read_files(struct series *series, const struct volume_limits *limits,
         file->entry = zip_at(series->zip, i);
         if (is_passed_over(file->entry))
             continue;
-        if (read_file(file, err) != 0)
+        if (read_file(file, volume, err) != 0)
             return -1;
         series->count += file->slice.state == DICOM_SLICE;
         if (series->count > SERIES_MAX_SLICES)
@@ -341,7 +358,7 @@ int series_open(struct volume *volume, const void *bytes, size_t length,
     if (!series)
         return error_set(err, ERR_MEMORY, "no memory for a series");
     if (zip_open(&series->zip, bytes, length, &allowed, err) != 0 ||
-        read_files(series, limits, err) != 0 || check_same(series, err) != 0 ||
+        read_files(volume, limits, err) != 0 || check_same(series, err) != 0 ||
         place(volume, series, err) != 0)
         return -1;
     volume->inverted = series->files[0].slice.inverted;
@@ -402,7 +419,8 @@ int series_bring(size_t *before, struct volume *volume, int k, struct error *err
     *before = series->whole ? 0 : plane * (size_t)k;
     if (series->whole && series->here < 0) {
         for (int i = 0; i < series->count; i++)
-            if (load(volume->owned + plane * (size_t)i, volume, i, err) != 0)
+            if (volume_wanted(volume, err) != 0 ||
+                load(volume->owned + plane * (size_t)i, volume, i, err) != 0)
                 return -1;
         series->here = 0;
     } else if (!series->whole && series->here != k) {

@@ -12,6 +12,7 @@
 enum {
     SERIES_MAX_FILES = 16384, /* entries of the zip */
     SERIES_MAX_SLICES = 4096,
+    SERIES_HEADS = 64 << 20, /* bytes that may be inflated to find what lies before the pixels */
 };
 
 struct series;
@@ -20,8 +21,9 @@ struct series;
 bool series_recognises(const void *bytes, size_t length);
 
 /*
- * Fills an empty volume; of the files only what comes before the pixels is read. Errors:
- * ERR_BAD_DICOM, ERR_UNSUPPORTED, ERR_TOO_LARGE, ERR_MEMORY.
+ * Fills an empty volume; of the files only what comes before the pixels is read, of which there may
+ * be SERIES_HEADS or half of limits->max_bytes, whichever is more. Errors: ERR_BAD_DICOM,
+ * ERR_UNSUPPORTED, ERR_TOO_LARGE, ERR_MEMORY, ERR_CANCELLED.
  */
 int series_open(struct volume *volume, const void *bytes, size_t length,
                 const struct volume_limits *limits, struct error *err);

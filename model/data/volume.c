@@ -17,6 +17,7 @@ int volume_open(struct volume **out, const void *bytes, size_t length,
     *out = NULL;
     if (!volume)
         return error_set(err, ERR_MEMORY, "no memory for a volume");
+    volume->called_off = limits->called_off;
     /* DICOM first: its preamble may begin as any other file does. */
     int rc = dicom_recognises(bytes, length)    ? dicom_open(volume, bytes, length, limits, err)
              : series_recognises(bytes, length) ? series_open(volume, bytes, length, limits, err)
@@ -42,6 +43,13 @@ void volume_close(struct volume *volume)
 bool volume_is_dicom(const void *bytes, size_t length)
 {
     return dicom_recognises(bytes, length);
+}
+
+int volume_wanted(const struct volume *volume, struct error *err)
+{
+    if (!volume->called_off || !atomic_load(volume->called_off))
+        return 0;
+    return error_set(err, ERR_CANCELLED, "nobody waits for this volume any longer");
 }
 
 /* ---- sizes ---- */
@@ -206,13 +214,18 @@ size_t volume_index(const struct volume *volume, int column, int row, int slice)
 /* Inflates until the first `needed` bytes of voxels are there; with the last comes the end. */
 static int bring(struct volume *volume, size_t needed, struct error *err)
 {
+    enum { PIECE = 4 << 20 };
     if (needed <= volume->there)
         return 0;
-    size_t got;
-    if (gunzip_read(volume->owned + volume->there, &got, needed - volume->there, volume->zip,
-                    err) != 0)
-        return -1;
-    volume->there += got;
+    size_t got = 1;
+    while (got > 0 && volume->there < needed) {
+        size_t left = needed - volume->there;
+        if (volume_wanted(volume, err) != 0 ||
+            gunzip_read(volume->owned + volume->there, &got, left < PIECE ? left : PIECE,
+                        volume->zip, err) != 0)
+            return -1;
+        volume->there += got;
+    }
     if (volume->there < needed)
         return error_set(err, ERR_BAD_NIFTI,
                          "the compressed data end %zu bytes before the last voxel: the file was "

@@ -15,6 +15,7 @@
 #ifndef ONESHOT_DATA_VOLUME_H
 #define ONESHOT_DATA_VOLUME_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,6 +45,8 @@ enum {
 struct volume_limits {
     size_t max_bytes; /* of voxels in memory, where they have to be inflated */
     int max_ratio;    /* inflated to compressed bytes */
+    /* Becomes true on any thread when nobody wants the volume any longer; NULL: it never does. */
+    const atomic_bool *called_off;
 };
 
 struct gunzip;
@@ -80,13 +83,15 @@ struct volume {
     size_t there;          /* of them, how many can be read by now */
     struct gunzip *zip;    /* where the rest comes from; NULL: from nowhere */
     struct series *series; /* the same of a zip: its slices come in any order */
+    const atomic_bool *called_off;
 };
 
 /*
  * Recognises and opens a volume: NIfTI-1 and -2, plain or gzip; the zip of a DICOM series; a single
  * DICOM slice, which is seen as it is stored. `bytes` must outlive it. Every size is checked
  * against the bytes that are there before memory is taken. Errors, naming the field or the file in
- * the zip: ERR_BAD_NIFTI, ERR_BAD_DICOM, ERR_UNSUPPORTED, ERR_TOO_LARGE, ERR_MEMORY.
+ * the zip: ERR_BAD_NIFTI, ERR_BAD_DICOM, ERR_UNSUPPORTED, ERR_TOO_LARGE, ERR_MEMORY; ERR_CANCELLED
+ * once it is called off.
  */
 int volume_open(struct volume **out, const void *bytes, size_t length,
                 const struct volume_limits *limits, struct error *err);
@@ -109,7 +114,7 @@ struct voxel_range {
 /*
  * Reads slice k into out (rows, columns), in HU; what is not finite becomes VOLUME_AIR. Errors:
  * ERR_ARGUMENT (no such slice), ERR_BAD_NIFTI, ERR_BAD_DICOM (compressed data damaged or cut
- * off), ERR_MEMORY.
+ * off), ERR_MEMORY, ERR_CANCELLED.
  */
 int volume_read(float *out, struct voxel_range *range, struct volume *volume, int k,
                 struct error *err);
@@ -151,6 +156,9 @@ const char *voxel_type_name(enum voxel_type type);
 int voxel_bits(enum voxel_type type);
 
 /* ---- for readers of one format ---- */
+
+/* -1 once the volume is called off. To be asked between pieces of a few megabytes. */
+int volume_wanted(const struct volume *volume, struct error *err);
 
 /*
  * Finds the view from size and affine. -1 where the affine does not span three dimensions, or not

@@ -57,7 +57,8 @@ static void read_once(const uint8_t *bytes, size_t length)
 {
     struct error err = {ERR_NONE, ""};
     struct volume *volume;
-    if (volume_open(&volume, bytes, length, &(struct volume_limits){MAX_BYTES, 100}, &err) == 0) {
+    if (volume_open(&volume, bytes, length, &(struct volume_limits){MAX_BYTES, 100, NULL}, &err) ==
+        0) {
         check_slices(volume);
     } else {
         check(volume == NULL);

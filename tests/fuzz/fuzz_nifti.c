@@ -29,7 +29,8 @@ static void check_labels(const struct volume *volume, size_t count)
     check(labels != NULL);
     labels[count - 1] = 3;
     check(volume_write_labels(&map, &length, volume, labels, NULL) == 0);
-    check(volume_open(&back, map, length, &(struct volume_limits){MAX_BYTES, 1032}, NULL) == 0);
+    check(volume_open(&back, map, length, &(struct volume_limits){MAX_BYTES, 1032, NULL}, NULL) ==
+          0);
     check(memcmp(back->affine, volume->affine, sizeof back->affine) == 0);
     check(memcmp(back->size, volume->size, sizeof back->size) == 0);
     volume_close(back);
@@ -69,7 +70,8 @@ static void read_once(const uint8_t *bytes, size_t length)
     struct volume *volume;
     if (length > MAX_BYTES || series_recognises(bytes, length) || dicom_recognises(bytes, length))
         return; /* fuzz_dicom.c's */
-    if (volume_open(&volume, bytes, length, &(struct volume_limits){MAX_BYTES, 100}, &err) == 0) {
+    if (volume_open(&volume, bytes, length, &(struct volume_limits){MAX_BYTES, 100, NULL}, &err) ==
+        0) {
         check_slices(volume);
     } else {
         check(volume == NULL && err.text[0]);

@@ -215,7 +215,7 @@ START_TEST(a_zip_is_answered_as_a_volume_is)
     struct volume *labels;
     struct error err;
     ck_assert_int_eq(volume_open(&labels, answer.body, answer.length,
-                                 &(struct volume_limits){1 << 24, 1032}, &err),
+                                 &(struct volume_limits){1 << 24, 1032, NULL}, &err),
                      0);
     ck_assert_int_eq(volume_columns(labels), COLUMNS);
     ck_assert_int_eq(volume_slices(labels), SLICES);
@@ -427,7 +427,8 @@ static struct volume *open_labels(const char *path, uint8_t **bytes)
     size_t length = fread(*bytes, 1, ROOM, file);
     fclose(file);
     ck_assert_int_eq(
-        volume_open(&labels, *bytes, length, &(struct volume_limits){1 << 24, 1032}, &err), 0);
+        volume_open(&labels, *bytes, length, &(struct volume_limits){1 << 24, 1032, NULL}, &err),
+        0);
     return labels;
 }
 

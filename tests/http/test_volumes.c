@@ -468,7 +468,7 @@ static struct volume *ask_labels(const struct nifti_maker *m, uint8_t **map, str
     ck_assert_msg(answer->status == 200, "%s", answer->body);
     ck_assert_str_eq(answer_header(answer, "Content-Type"), "application/x-nifti");
     int rc = volume_open(&labels, answer->body, answer->length,
-                         &(struct volume_limits){1 << 24, 1032}, &err);
+                         &(struct volume_limits){1 << 24, 1032, NULL}, &err);
     ck_assert_msg(rc == 0, "%s", err.text);
     free(volume.data);
     return labels;
@@ -590,6 +590,35 @@ START_TEST(files_that_mean_harm)
 }
 END_TEST
 
+/* Sideways, all of it has to be inflated for the first slice: the deadline comes in between. */
+START_TEST(what_nobody_waits_for_is_not_inflated_to_its_end)
+{
+    static const double srow[3][4] = {{0, 0.75, 0, 0}, {0, 0, 0.75, 0}, {5, 0, 0, -300}};
+    struct nifti_maker m = nifti_default(4, 4096, 4096);
+    memcpy(m.srow, srow, sizeof srow);
+    size_t zipped, length = 352 + 2u * 4096 * 4096 * 4;
+    uint8_t *nothing = calloc(1, length);
+    ck_assert_ptr_nonnull(nothing);
+    nifti_header(&m, nothing);
+    uint8_t *zip = gzip_bytes(&zipped, nothing, length);
+    free(nothing);
+    setup(WORDS("--workers", "1", "--max-inflate-ratio", "1032"), NULL);
+    bool left = false;
+    for (int tries = 0; !left; tries++) {
+        ck_assert_int_lt(tries, 50);
+        check(http(&service, "POST", "/v1/predict", WORDS("X-Request-Timeout-Ms: 40"), zip, zipped),
+              504, "deadline_exceeded");
+        wait_for(0, 0);
+        struct answer answer = get("/metrics");
+        left = answer_has(&answer, "{kind=\"nifti-1\",outcome=\"deadline_exceeded\"}");
+        answer_free(&answer);
+    }
+    free(zip);
+    check(predict(NULL), 200, "burden");
+    teardown();
+}
+END_TEST
+
 START_TEST(volumes_share_the_memory_for_bodies)
 {
     begin(WORDS("--max-body", "2M", "--max-buffered", "2M"), NULL, 200, 200, 20);
@@ -614,5 +643,5 @@ int main(void)
         a_slice_overtakes_a_volume, a_slow_reader_lets_its_volume_wait, silence_is_broken_by_pings,
         a_stream_under_way_is_finished_before_the_end, pictures_and_volumes_in_one_request,
         label_maps_lie_where_the_volume_lies, files_that_mean_harm,
-        volumes_share_the_memory_for_bodies);
+        what_nobody_waits_for_is_not_inflated_to_its_end, volumes_share_the_memory_for_bodies);
 }

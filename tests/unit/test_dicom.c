@@ -6,7 +6,7 @@
 #include "tests/unit/failing_malloc.h"
 #include "tests/unit/run.h"
 
-static const struct volume_limits limits = {1 << 24, 200};
+static const struct volume_limits limits = {1 << 24, 200, NULL};
 static struct error err;
 
 static int ramp(int i, int j, int k)
@@ -343,9 +343,11 @@ START_TEST(what_is_large_is_refused_before_memory_is_taken)
     size_t length;
     uint8_t *file = dicom_file(&length, &m, ramp);
     struct volume *v;
-    ck_assert_int_ne(volume_open(&v, file, length, &(struct volume_limits){1799, 100}, &err), 0);
+    ck_assert_int_ne(volume_open(&v, file, length, &(struct volume_limits){1799, 100, NULL}, &err),
+                     0);
     ck_assert_int_eq(err.code, ERR_TOO_LARGE);
-    ck_assert_int_eq(volume_open(&v, file, length, &(struct volume_limits){1800, 100}, &err), 0);
+    ck_assert_int_eq(volume_open(&v, file, length, &(struct volume_limits){1800, 100, NULL}, &err),
+                     0);
     ck_assert_uint_eq(v->held, 1800);
     volume_close(v);
     free(file);

@@ -7,7 +7,7 @@
 #include "tests/unit/nifti_maker.h"
 #include "tests/unit/run.h"
 
-static const struct volume_limits limits = {1 << 24, 200};
+static const struct volume_limits limits = {1 << 24, 200, NULL};
 static struct error err;
 
 static double ramp(int i, int j, int k)
@@ -131,10 +131,10 @@ START_TEST(magic_and_offset)
     ck_assert_int_eq(read_all(file, length, &limits), 0);
     size_t zipped;
     uint8_t *zip = gzip_bytes(&zipped, file, length);
-    ck_assert_int_eq(read_all(zip, zipped, &(struct volume_limits){1 << 20, 1000}), 0);
+    ck_assert_int_eq(read_all(zip, zipped, &(struct volume_limits){1 << 20, 1000, NULL}), 0);
     free(zip);
     zip = gzip_bytes(&zipped, file, 9000);
-    ck_assert_int_ne(read_all(zip, zipped, &(struct volume_limits){1 << 20, 1000}), 0);
+    ck_assert_int_ne(read_all(zip, zipped, &(struct volume_limits){1 << 20, 1000, NULL}), 0);
     ck_assert_ptr_nonnull(strstr(err.text, "vox_offset"));
     free(zip);
     free(file);
@@ -262,8 +262,8 @@ START_TEST(bombs_stay_small)
     zip = gzip_bytes(&zipped, file, length);
     ck_assert_int_ne(read_all(zip, zipped, &limits), 0);
     ck_assert_int_eq(err.code, ERR_TOO_LARGE);
-    ck_assert_int_eq(read_all(zip, zipped, &(struct volume_limits){1 << 24, 1032}), 0);
-    ck_assert_int_ne(read_all(zip, zipped, &(struct volume_limits){1 << 20, 1032}), 0);
+    ck_assert_int_eq(read_all(zip, zipped, &(struct volume_limits){1 << 24, 1032, NULL}), 0);
+    ck_assert_int_ne(read_all(zip, zipped, &(struct volume_limits){1 << 20, 1032, NULL}), 0);
     ck_assert_int_eq(err.code, ERR_TOO_LARGE);
     free(zip);
     free(file);
@@ -278,7 +278,8 @@ START_TEST(compressed_slices_come_as_they_are_needed)
     struct volume *v;
     struct voxel_range range;
     float out[64 * 64];
-    ck_assert_int_eq(volume_open(&v, zip, zipped, &(struct volume_limits){1 << 20, 1000}, &err), 0);
+    ck_assert_int_eq(
+        volume_open(&v, zip, zipped, &(struct volume_limits){1 << 20, 1000, NULL}, &err), 0);
     ck_assert_uint_eq(v->there, 0);
     ck_assert_int_eq(volume_read(out, &range, v, 3, &err), 0);
     ck_assert_uint_eq(v->there, 4 * 64 * 64 * 2);
@@ -343,7 +344,8 @@ START_TEST(label_maps_tell_nothing_about_the_patient)
         ck_assert_int_eq(volume_open(&v, file, length, &limits, &err), 0);
         ck_assert_int_eq(volume_write_labels(&map, &map_length, v, labels, &err), 0);
         ck_assert_int_eq(
-            volume_open(&back, map, map_length, &(struct volume_limits){1024, 1000}, &err), 0);
+            volume_open(&back, map, map_length, &(struct volume_limits){1024, 1000, NULL}, &err),
+            0);
         ck_assert_ptr_null(memmem(back->header, back->header_size, "Doe", 3));
         ck_assert_ptr_nonnull(memmem(back->header, back->header_size, "3 consolidation", 15));
         volume_close(back);

@@ -65,7 +65,9 @@ START_TEST(giving_up)
     ck_assert_int_eq(queue_abandon(&queue, b), JOB_WAITING); /* from the middle */
     ck_assert_ptr_eq(queue_take(&queue), a);
     ck_assert_ptr_eq(queue_take(&queue), c);
+    ck_assert(!atomic_load(&a->abandoned));
     ck_assert_int_eq(queue_abandon(&queue, a), JOB_RUNNING);
+    ck_assert(atomic_load(&a->abandoned));
     ck_assert(!queue_finish(&queue, a));
     ck_assert_int_eq(queue_abandon(&queue, c), JOB_RUNNING);
     ck_assert(!queue_return(&queue, c));

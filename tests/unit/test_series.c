@@ -11,7 +11,7 @@
 
 enum { COLUMNS = 5, ROWS = 4, MOST = 8 };
 
-static const struct volume_limits limits = {1 << 24, 200};
+static const struct volume_limits limits = {1 << 24, 200, NULL};
 static struct error err;
 
 static int value(int i, int j, int k)
@@ -343,16 +343,72 @@ START_TEST(what_inflates_too_far_is_refused)
     uint8_t *zip = pack(&length, &b);
     struct volume *v;
     size_t deflated = b.parts[1].length + b.parts[3].length;
-    ck_assert_int_ne(volume_open(&v, zip, length, &(struct volume_limits){deflated - 1, 200}, &err),
-                     0);
+    ck_assert_int_ne(
+        volume_open(&v, zip, length, &(struct volume_limits){deflated - 1, 200, NULL}, &err), 0);
     ck_assert_int_eq(err.code, ERR_TOO_LARGE);
-    ck_assert_int_eq(volume_open(&v, zip, length, &(struct volume_limits){deflated, 200}, &err), 0);
+    ck_assert_int_eq(
+        volume_open(&v, zip, length, &(struct volume_limits){deflated, 200, NULL}, &err), 0);
     volume_close(v);
     free(zip);
     /* A megabyte of nothing. */
     struct basket bomb = {.count = 0};
     add_bytes(&bomb, "bomb", calloc(1, 1 << 20), 1 << 20)->deflated = true;
     expect(&bomb, ERR_TOO_LARGE, "inflate to 1048576 bytes");
+}
+END_TEST
+
+/* Sixteen megabytes of nothing, and behind them what could be a slice. */
+static uint8_t *far_slice(size_t *length)
+{
+    enum { NOTHING = 16 << 20 };
+    struct dicom_bytes b = {calloc(1, NOTHING + 512), 128, false};
+    ck_assert_ptr_nonnull(b.data);
+    memcpy(b.data + b.length, "DICM", 4);
+    b.length += 4;
+    dicom_head(&b, 0x00020000, "UL", 4);
+    dicom_put(&b, 4, 28);
+    dicom_text(&b, 0x00020010, "UI", "1.2.840.10008.1.2.1");
+    dicom_head(&b, 0x00091010, "UN", NOTHING);
+    b.length += NOTHING;
+    dicom_text(&b, 0x00280004, "CS", "MONOCHROME2");
+    *length = b.length;
+    return b.data;
+}
+
+START_TEST(attributes_without_end_are_refused)
+{
+    const struct volume_limits wide = {100 << 20, 1032, NULL};
+    for (int files = 1; files <= 2; files++) {
+        struct basket b = {.count = 0};
+        struct volume *v;
+        size_t length;
+        for (int i = 0; i < files; i++) {
+            uint8_t *bytes = far_slice(&length);
+            add_bytes(&b, (const char[]){(char)('a' + i), 0}, bytes, length)->deflated = true;
+        }
+        uint8_t *zip = pack(&length, &b);
+        ck_assert_int_ne(volume_open(&v, zip, length, &wide, &err), 0);
+        /* One is just no slice. */
+        ck_assert_msg(err.code == (files == 1 ? ERR_UNSUPPORTED : ERR_TOO_LARGE), "%s", err.text);
+        free(zip);
+    }
+}
+END_TEST
+
+START_TEST(a_zip_that_nobody_wants_is_left)
+{
+    atomic_bool off = false;
+    const struct volume_limits allowed = {1 << 24, 200, &off};
+    struct basket b = four();
+    struct volume *v;
+    size_t length;
+    uint8_t *zip = pack(&length, &b);
+    ck_assert_int_eq(volume_open(&v, zip, length, &allowed, &err), 0);
+    volume_close(v);
+    atomic_store(&off, true);
+    ck_assert_int_ne(volume_open(&v, zip, length, &allowed, &err), 0);
+    ck_assert_int_eq(err.code, ERR_CANCELLED);
+    free(zip);
 }
 END_TEST
 
@@ -396,5 +452,7 @@ int main(void)
         a_mixed_series_is_refused_naming_the_file, missing_slices_are_told,
         slices_may_be_moved_against_each_other, files_in_other_planes_are_cut_across,
         slices_of_several_scales_become_hu, damage_is_found_when_its_slice_is_read,
-        every_truncation_is_refused, what_inflates_too_far_is_refused, failing_memory_is_an_error);
+        every_truncation_is_refused, what_inflates_too_far_is_refused,
+        attributes_without_end_are_refused, a_zip_that_nobody_wants_is_left,
+        failing_memory_is_an_error);
 }

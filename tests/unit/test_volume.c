@@ -6,7 +6,7 @@
 #include "tests/unit/nifti_maker.h"
 #include "tests/unit/run.h"
 
-static const struct volume_limits limits = {1 << 24, 1000};
+static const struct volume_limits limits = {1 << 24, 1000, NULL};
 static struct error err;
 
 static struct volume *open_volume(const uint8_t *file, size_t length)
