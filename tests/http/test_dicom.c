@@ -2,63 +2,10 @@
 #include <math.h>
 
 #include "model/data/volume.h"
+#include "tests/http/body.h"
 #include "tests/http/look.h"
 #include "tests/http/scene.h"
-#include "tests/unit/dicom_maker.h"
-#include "tests/unit/nifti_maker.h"
 #include "tests/unit/run.h"
-#include "tests/unit/zip_maker.h"
-
-enum { COLUMNS = 64, ROWS = 48, SLICES = 5 };
-
-/* As stored: HU + 1024, halved. */
-static int stored_value(int i, int j, int k)
-{
-    return (i * 37 + j * 13 + k * 101) % 700 + 12;
-}
-
-static double hu_value(int i, int j, int k)
-{
-    return 2 * stored_value(i, j, k) - 1024;
-}
-
-static struct bytes make_slice(const struct dicom_maker *m)
-{
-    struct bytes file;
-    file.data = dicom_file(&file.length, m, stored_value);
-    return file;
-}
-
-/* Slices whose value goes with their z, 0 to SLICES - 1, in a zip in another order. */
-static struct bytes make_zip(const struct dicom_maker *odd)
-{
-    static const int order[SLICES] = {3, 0, 4, 1, 2};
-    static const char *const names[SLICES] = {"s/a.dcm", "s/b.dcm", "s/c.dcm", "s/d.dcm",
-                                              "s/e.dcm"};
-    struct zip_part parts[SLICES];
-    struct bytes zip;
-    for (int i = 0; i < SLICES; i++) {
-        struct dicom_maker m = odd && i == 3 ? *odd : dicom_default(COLUMNS, ROWS);
-        m.z = order[i];
-        struct bytes file = make_slice(&m);
-        parts[i] = (struct zip_part){names[i], file.data, file.length, i & 1};
-    }
-    zip.data = zip_file(&zip.length, parts, SLICES);
-    for (int i = 0; i < SLICES; i++)
-        free((void *)(uintptr_t)parts[i].bytes);
-    return zip;
-}
-
-/* The same body as NIfTI. */
-static struct bytes make_nifti(int slices)
-{
-    struct nifti_maker m = nifti_default(COLUMNS, ROWS, slices);
-    static const double srow[3][4] = {{-0.7, 0, 0, 100}, {0, -0.8, 0, 80}, {0, 0, 1, 0}};
-    struct bytes file;
-    memcpy(m.srow, srow, sizeof srow);
-    file.data = nifti_file(&file.length, &m, hu_value);
-    return file;
-}
 
 static struct answer send_to(const char *query, struct bytes file, const char *const *headers)
 {
@@ -387,132 +334,9 @@ START_TEST(nothing_of_the_patient_is_told)
 }
 END_TEST
 
-/* ---- the command line ---- */
-
-static void write_file(char path[64], const char *name, struct bytes bytes)
-{
-    snprintf(path, 64, "/tmp/oneshot-test-%d-%s", (int)getpid(), name);
-    FILE *file = fopen(path, "wb");
-    ck_assert_ptr_nonnull(file);
-    ck_assert_uint_eq(fwrite(bytes.data, 1, bytes.length, file), bytes.length);
-    fclose(file);
-}
-
-/* What `oneshot predict` printed. */
-static char *run_predict(int code, const char *const *words)
-{
-    struct process run;
-    int got = process_run(&run, words, NULL);
-    char *printed = process_log(&run);
-    ck_assert_msg(got == code, "%d: %s", got, printed);
-    close(run.log);
-    return printed;
-}
-
-static void check_printed(int code, const char *const *words, const char *has)
-{
-    char *printed = run_predict(code, words);
-    ck_assert_msg(strstr(printed, has), "no %s in %.400s", has, printed);
-    free(printed);
-}
-
-static struct volume *open_labels(const char *path, uint8_t **bytes)
-{
-    enum { ROOM = 1 << 20 };
-    struct volume *labels;
-    struct error err;
-    *bytes = malloc(ROOM);
-    FILE *file = fopen(path, "rb");
-    ck_assert_msg(file != NULL, "no %s", path);
-    size_t length = fread(*bytes, 1, ROOM, file);
-    fclose(file);
-    ck_assert_int_eq(
-        volume_open(&labels, *bytes, length, &(struct volume_limits){1 << 24, 1032, NULL}, &err),
-        0);
-    return labels;
-}
-
-START_TEST(the_command_line_reads_them_all)
-{
-    char one[64], zip[64], nifti[64], bad[64], out[96], labels[96];
-    struct dicom_maker m = dicom_default(COLUMNS, ROWS);
-    struct bytes files[] = {make_slice(&m), make_zip(NULL), make_nifti(SLICES), {NULL, 0}};
-    m.syntax = "1.2.840.10008.1.2.4.70";
-    files[3] = make_slice(&m);
-    write_file(one, "one.dcm", files[0]);
-    write_file(zip, "series.zip", files[1]);
-    write_file(nifti, "scan.nii", files[2]);
-    write_file(bad, "bad.dcm", files[3]);
-    snprintf(out, sizeof out, "%s.png", zip);
-    snprintf(labels, sizeof labels, "%s.labels.nii.gz", zip);
-    /* The document that the service answers with, for each file. */
-    char *printed = run_predict(0, WORDS("predict", "--masks", "none", one, zip, nifti));
-    json_t *root[3];
-    char *rest = printed;
-    for (int i = 0; i < 3; i++) {
-        char *line = strsep(&rest, "\n");
-        while (line && *line != '{') /* what is for the reader's eyes */
-            line = strsep(&rest, "\n");
-        ck_assert_ptr_nonnull(line);
-        root[i] = parse(line, strlen(line));
-    }
-    ck_assert_str_eq(text(root[0], "input.file"), one);
-    ck_assert_str_eq(text(root[0], "input.kind"), "dicom");
-    ck_assert_uint_eq(json_array_size(find(root[1], "slices")), SLICES);
-    ck_assert(json_equal(find(root[1], "summary.burden"), find(root[2], "summary.burden")));
-    ck_assert_str_eq(text(root[2], "input.kind"), "nifti-1");
-    for (int i = 0; i < 3; i++)
-        json_decref(root[i]);
-    free(printed);
-    /* Events; a label map of all, whatever is printed; the overlay of one slice. */
-    check_printed(0, WORDS("predict", "--as", "ndjson", "-l", labels, "--slices", "1:4", zip),
-                  "\"event\":\"summary\"");
-    uint8_t *bytes;
-    struct volume *map = open_labels(labels, &bytes);
-    ck_assert_int_eq(volume_slices(map), SLICES);
-    float pixels[COLUMNS * ROWS], sums[SLICES];
-    for (int k = 0; k < SLICES; k++) {
-        struct voxel_range range;
-        ck_assert_int_eq(volume_read(pixels, &range, map, k, NULL), 0);
-        sums[k] = range.maximum;
-    }
-    ck_assert(sums[0] == 0 && sums[1] > 0 && sums[3] > 0 && sums[4] == 0);
-    volume_close(map);
-    free(bytes);
-    check_printed(0, WORDS("predict", "-o", out, "--slices", "2", zip), "\"slice\":2");
-    ck_assert_int_eq(unlink(out), 0);
-    check_printed(1, WORDS("predict", "-o", out, zip), "choose it with --slices");
-    ck_assert_int_ne(unlink(out), 0);
-    check_printed(0, WORDS("predict", "-o", out, "--window", "400", "--level", "40", one),
-                  "\"window\":400,\"level\":40");
-    ck_assert_int_eq(unlink(out), 0);
-    check_printed(1, WORDS("predict", "-l", "/nonexistent/x", zip), "/nonexistent/x");
-    check_printed(1, WORDS("predict", "-l", zip, zip), "would replace the file itself");
-    check_printed(1, WORDS("predict", "--max-slices", "2", zip), "--max-slices");
-    check_printed(1, WORDS("predict", bad), "1.2.840.10008.1.2.4.70 (JPEG Lossless");
-    check_printed(1, WORDS("predict", "--as", "ndjson", bad), "\"code\":\"unsupported_media\"");
-    check_printed(1, WORDS("predict", "--masks", "none", bad, one), "1 of 2 files failed");
-    /* Into a folder, each under its own name. */
-    snprintf(out, sizeof out, "/tmp/oneshot-test-%d-out", (int)getpid());
-    check_printed(0, WORDS("predict", "-d", out, one, nifti), "\"summary\"");
-    char made[200];
-    snprintf(made, sizeof made, "%s/oneshot-test-%d-one.png", out, (int)getpid());
-    ck_assert_int_eq(unlink(made), 0);
-    snprintf(made, sizeof made, "%s/oneshot-test-%d-scan.labels.nii.gz", out, (int)getpid());
-    ck_assert_int_eq(unlink(made), 0);
-    ck_assert_int_eq(rmdir(out), 0);
-    const char *const leftovers[] = {one, zip, nifti, bad, labels};
-    for (size_t i = 0; i < sizeof leftovers / sizeof *leftovers; i++)
-        ck_assert_int_eq(unlink(leftovers[i]), 0);
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        free(files[i].data);
-}
-END_TEST
-
 int main(void)
 {
     RUN("dicom", a_slice_is_answered_as_a_picture_is, values_are_what_the_options_say,
         a_zip_is_answered_as_a_volume_is, a_series_that_is_none_is_refused,
-        what_is_not_read_is_named, files_that_mean_harm, nothing_of_the_patient_is_told,
-        the_command_line_reads_them_all);
+        what_is_not_read_is_named, files_that_mean_harm, nothing_of_the_patient_is_told);
 }
