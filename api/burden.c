@@ -41,6 +41,11 @@ VECTORIZED static void count_row(struct row_counts *out, const uint8_t *cover, i
     *out = (struct row_counts){lung, ggo, consolidation, affected};
 }
 
+uint8_t burden_label(uint8_t cover)
+{
+    return cover & BURDEN_CONSOLIDATION ? 3 : cover & BURDEN_GGO ? 2 : cover & BURDEN_LUNG;
+}
+
 void burden_count(struct burden *out, const uint8_t *cover, int width,
                   const struct mask_window *window)
 {

@@ -24,6 +24,10 @@ struct burden {
 void burden_add(uint8_t *cover, int width, int label, const uint8_t *plane,
                 const struct mask_window *window);
 
+/* The class of a pixel of `cover` in a label map, 0 for none: consolidation (3) goes before ground
+ * glass (2), that before lungs (1). */
+uint8_t burden_label(uint8_t cover);
+
 /* Counts the part of `cover` inside `window` (which must enclose every window added). */
 void burden_count(struct burden *out, const uint8_t *cover, int width,
                   const struct mask_window *window);

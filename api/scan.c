@@ -241,14 +241,12 @@ static void count_sides(struct scan_areas sides[SCAN_SIDES], const uint8_t *cove
     }
 }
 
-/* Consolidation goes before ground glass, that before lungs. */
 static void write_labels(struct scan *scan, const struct slice *slice, const uint8_t *cover)
 {
     int width = slice->image.width, height = slice->image.height;
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++) {
-            uint8_t c = cover[(size_t)y * (size_t)width + (size_t)x];
-            uint8_t label = c & BURDEN_CONSOLIDATION ? 3 : c & BURDEN_GGO ? 2 : c & BURDEN_LUNG;
+            uint8_t label = burden_label(cover[(size_t)y * (size_t)width + (size_t)x]);
             if (label)
                 scan->labels[volume_index(scan->volume, x, y, slice->index)] = label;
         }

@@ -3,12 +3,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
+#include "api/burden.h"
+#include "api/media.h"
 #include "api/message.h"
 #include "api/options.h"
 #include "api/overlay.h"
 #include "api/predict.h"
+#include "model/data/image.h"
 #include "server/commands.h"
 #include "server/file.h"
 #include "server/flags.h"
@@ -40,7 +44,7 @@ static const struct flag table[] = {
     {"overlay", 'o', FLAG_TEXT, FIELD(overlay), "", 0, 0, NULL, "FILE",
      "write the overlay of the one file given here; of a volume, of the one slice chosen"},
     {"labels", 'l', FLAG_TEXT, FIELD(labels), "", 0, 0, NULL, "FILE",
-     "write the label map (.nii.gz) of the one volume given here"},
+     "write the label map of the one file given here: .nii.gz of a volume, .png of a picture"},
     {"slices", 0, FLAG_TEXT, FIELD(slices), "", 0, 0, NULL, "RANGE",
      "of a volume only these: first:last:step, or the number of one"},
     {"intensity", 0, FLAG_TEXT, FIELD(intensity), "auto", 0, 0, NULL, "KIND",
@@ -139,7 +143,47 @@ static int target_path(char *out, size_t size, const struct job *job, const char
     return 0;
 }
 
-/* A picture's overlay, and that of the one slice which was chosen of a volume. */
+static bool ends_in(const char *name, const char *suffix)
+{
+    size_t length = strlen(name), end = strlen(suffix);
+    return length >= end && strcasecmp(name + length - end, suffix) == 0;
+}
+
+/* That the name says what will be in it. Asked before the work, and before anything is replaced. */
+static int check_labels(const char *path, const uint8_t *bytes, size_t length, struct error *err)
+{
+    bool volume = media_is_volume(media_sniff(bytes, length));
+    if (volume && ends_in(path, ".png"))
+        return error_set(err, ERR_ARGUMENT,
+                         "the label map of a volume is a NIfTI: give --labels a name that ends in "
+                         ".nii.gz");
+    if (!volume && (ends_in(path, ".nii.gz") || ends_in(path, ".nii")))
+        return error_set(err, ERR_ARGUMENT,
+                         "this is one picture, whose label map is a PNG with the values 0 to 3: "
+                         "give --labels a name that ends in .png");
+    return 0;
+}
+
+/* The label map of a picture, whose masks have just been pasted; as those that are trained on. */
+static int write_labels(const struct job *job, const struct slice *slice,
+                        const struct slice_worker *worker, struct error *err)
+{
+    int width = slice->image.width, height = slice->image.height, rc = 0;
+    size_t count = (size_t)width * (size_t)height, length;
+    uint8_t *labels = malloc(count), *bytes = NULL;
+    if (!labels)
+        return error_set(err, ERR_MEMORY, "no memory for a label map");
+    for (size_t i = 0; i < count; i++)
+        labels[i] = burden_label(worker->cover[i]);
+    TRY(image_write_png(&bytes, &length, labels, width, height, 1, err));
+    TRY(file_write(job->settings->labels, bytes, length, err));
+done:
+    free(labels);
+    free(bytes);
+    return rc;
+}
+
+/* A picture's overlay and label map, and the overlay of the slice which was chosen of a volume. */
 static int take_slice(void *context, struct slice *slice, struct slice_worker *worker,
                       struct error *err)
 {
@@ -156,6 +200,8 @@ static int take_slice(void *context, struct slice *slice, struct slice_worker *w
                       "--overlay shows one slice of a volume; choose it with --slices, such as "
                       "--slices %d",
                       slice->index));
+    if (!whole && *job->settings->labels)
+        TRY(write_labels(job, slice, worker, err));
     TRY(target_path(path, sizeof path, job, job->settings->overlay, ".png", err));
     if (!*path)
         return 0;
@@ -259,6 +305,7 @@ static int predict_file(const char *file, struct slice_worker *worker,
     TRY(target_path(path, sizeof path, &job, settings->labels, ".labels.nii.gz", err));
     TRY(file_read(&bytes, &predict.length, file, settings->max_body, err));
     predict.body = bytes;
+    TRY(check_labels(settings->labels, bytes, predict.length, err));
     TRY(run(&predict, &job, worker, err));
 done:
     predict_free(&predict);

@@ -1,8 +1,10 @@
 /* `oneshot predict`: the service's answers for files, without a service. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "model/data/image.h"
 #include "model/data/volume.h"
 #include "tests/http/body.h"
 #include "tests/http/look.h"
@@ -130,7 +132,63 @@ START_TEST(the_command_line_reads_them_all)
 }
 END_TEST
 
+/* A picture's label map is a picture, as those that are trained on; a name that says otherwise is
+ * refused before anything is predicted or replaced. */
+START_TEST(a_picture_has_a_label_map_too)
+{
+    char one[64], png[64], zip[64], map[96], wrong[96];
+    struct dicom_maker m = dicom_default(COLUMNS, ROWS);
+    struct bytes files[] = {make_slice(&m), slice_png(90, 70, 3), make_zip(NULL)};
+    write_file(one, "one.dcm", files[0]);
+    write_file(png, "one.png", files[1]);
+    write_file(zip, "series.zip", files[2]);
+    snprintf(map, sizeof map, "%s.map.png", png);
+    for (int i = 0; i < 2; i++) {
+        const char *file = i ? one : png;
+        struct image image;
+        struct error err;
+        uint8_t bytes[65536];
+        int seen[4] = {0};
+        check_printed(0, WORDS("predict", "--masks", "none", "-l", map, file), "\"lung_px\"");
+        FILE *in = fopen(map, "rb");
+        ck_assert_ptr_nonnull(in);
+        size_t length = fread(bytes, 1, sizeof bytes, in);
+        fclose(in);
+        ck_assert_int_eq(unlink(map), 0);
+        ck_assert_int_eq(image_read_png(&image, bytes, length, 1 << 20, &err), 0);
+        ck_assert_int_eq(image.width, i ? COLUMNS : 90);
+        ck_assert_int_eq(image.height, i ? ROWS : 70);
+        for (int k = 0; k < image.width * image.height; k++) {
+            int label = (int)lroundf(image.pixels[k] * 255);
+            ck_assert_int_le(label, 3);
+            seen[label]++;
+        }
+        for (int label = 0; label < 4; label++)
+            ck_assert_int_gt(seen[label], 0);
+        image_free(&image);
+    }
+    const struct {
+        const char *file, *suffix, *says;
+    } cases[] = {{png, "nii.gz", "ends in .png"},
+                 {one, "nii", "ends in .png"},
+                 {zip, "png", "ends in .nii.gz"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(wrong, sizeof wrong, "%s.map.%s", png, cases[i].suffix);
+        char *printed = run_predict(1, WORDS("predict", "-l", wrong, cases[i].file));
+        ck_assert_msg(strstr(printed, cases[i].says) && !strstr(printed, "classification"), "%s",
+                      printed);
+        free(printed);
+        ck_assert_int_ne(access(wrong, F_OK), 0);
+    }
+    for (size_t i = 0; i < 3; i++)
+        free(files[i].data);
+    unlink(one);
+    unlink(png);
+    unlink(zip);
+}
+END_TEST
+
 int main(void)
 {
-    RUN("predict", the_command_line_reads_them_all);
+    RUN("predict", the_command_line_reads_them_all, a_picture_has_a_label_map_too);
 }
