@@ -328,6 +328,13 @@ static void each_operation(void (*visit)(const char *path, const char *method, j
         json_object_foreach(operations, method, operation) visit(path, method, operation);
 }
 
+/* What takes minutes to provoke; test_routes sees them come. */
+static bool is_slow(const char *path, const char *status)
+{
+    return strcmp(status, "503") == 0 &&
+           (strcmp(path, "/livez") == 0 || strcmp(path, "/v2/health/live") == 0);
+}
+
 static bool provokes(const struct provocation *p, const char *path, const char *method,
                      const char *status, const char *media)
 {
@@ -345,6 +352,8 @@ static void check_responses(const char *path, const char *method, json_t *operat
     {
         response = schema_resolve(contract, response);
         int tried = 0;
+        if (is_slow(path, status))
+            continue;
         for (int i = 0; i < PROVOCATIONS; i++)
             if (provokes(&provocations[i], path, method, status, NULL)) {
                 check_answer(&provocations[i], method, response);
@@ -498,6 +507,35 @@ START_TEST(every_code_is_in_the_contract)
 }
 END_TEST
 
+/* Both ways: every metric served is described, by its whole name, and the other way round. */
+START_TEST(every_metric_is_in_the_contract)
+{
+    setup(NULL, NULL);
+    contract = yaml_load(CONTRACT);
+    const char *described =
+        json_string_value(at(at(at(at(contract, "paths"), "/metrics"), "get"), "description"));
+    struct answer answer = get("/metrics");
+    char name[96], quoted[100];
+    int served = 0, named = 0;
+    for (const char *line = (char *)answer.body; (line = strstr(line, "# TYPE ")) != NULL;) {
+        line += 7;
+        ck_assert_int_eq(sscanf(line, "%95[a-z_]", name), 1);
+        if (strncmp(name, "process_", 8) == 0)
+            continue;
+        served++;
+        snprintf(quoted, sizeof quoted, "`%s", name);
+        const char *there = strstr(described, quoted);
+        ck_assert_msg(there && strchr("`{", there[strlen(quoted)]), "%s", name);
+    }
+    for (const char *at_name = described; (at_name = strstr(at_name, "`oneshot_")) != NULL; named++)
+        at_name++;
+    ck_assert_int_eq(named, served);
+    answer_free(&answer);
+    json_decref(contract);
+    teardown();
+}
+END_TEST
+
 START_TEST(the_service_serves_the_contract_it_keeps)
 {
     setup(NULL, NULL);
@@ -517,6 +555,6 @@ END_TEST
 int main(void)
 {
     RUN("contract", every_response_comes_as_described, every_example_fits_its_schema,
-        every_parameter_is_taken, every_code_is_in_the_contract,
+        every_parameter_is_taken, every_code_is_in_the_contract, every_metric_is_in_the_contract,
         the_service_serves_the_contract_it_keeps);
 }

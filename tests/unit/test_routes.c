@@ -92,6 +92,7 @@ START_TEST(answers_without_a_model)
     ck_assert_int_eq(get("/"), 200);
     state.alive = false;
     ck_assert_int_eq(get("/livez"), 503);
+    ck_assert_int_eq(get("/v2/health/live"), 503);
 }
 END_TEST
 
