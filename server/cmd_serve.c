@@ -88,7 +88,18 @@ static void wait_for_requests(struct http *http, int signals, double until_ms)
             return;
 }
 
-static void drain(struct service *service, struct http *http, int signals)
+/*
+ * Takes the socket's file away while it is certainly still this one's: as soon as it is not
+ * listened on any more, another service may have put its own in the same place.
+ */
+static void leave_path(bool *bound, const struct config *config)
+{
+    if (*bound && *config->unix_socket)
+        unlink(config->unix_socket);
+    *bound = false;
+}
+
+static void drain(struct service *service, struct http *http, int signals, bool *bound)
 {
     const struct config *config = service->config;
     forget_reloads(signals);
@@ -97,6 +108,7 @@ static void drain(struct service *service, struct http *http, int signals)
     service_leave(service, PHASE_DRAINING);
     bool hurry = config->drain_delay_ms > 0 && wait_signal(signals, config->drain_delay_ms);
     service_leave(service, PHASE_STOPPING);
+    leave_path(bound, config);
     http_quiesce(http);
     if (!hurry)
         wait_for_requests(http, signals, clock_ms() + config->drain_timeout_ms);
@@ -143,9 +155,10 @@ static int serve(const struct config *config, struct error *err)
         service_state(&service, &state);
         rc = error_set(err, ERR_BAD_WEIGHTS, "the model cannot be used: %s", state.reason);
     } else {
-        drain(&service, http, signals);
+        drain(&service, http, signals, &bound);
     }
 done:
+    leave_path(&bound, config);
     http_stop(http);
     if (initialised) {
         service_free(&service);
@@ -154,8 +167,6 @@ done:
     }
     if (listener >= 0)
         close(listener);
-    if (bound && *config->unix_socket)
-        unlink(config->unix_socket);
     if (signals >= 0)
         close(signals);
     return rc;

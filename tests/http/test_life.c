@@ -1,4 +1,7 @@
 /* The service from start to end. */
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include "tests/http/scene.h"
 #include "tests/unit/run.h"
 
@@ -139,6 +142,55 @@ START_TEST(a_second_signal_hurries)
 }
 END_TEST
 
+START_TEST(the_next_service_takes_over_the_socket)
+{
+    char path[64];
+    struct process next, check;
+    snprintf(path, sizeof path, "/tmp/oneshot-test-%d-next.sock", (int)getpid());
+    /* One that listens keeps its place; what is no socket stays as it is. */
+    process_start_ready(&service, WORDS("--unix-socket", path), WORDS("FAKE_PREDICT_MS=1500"));
+    ck_assert_int_eq(process_run(&check, WORDS("serve", "--unix-socket", path), NULL), 1);
+    close(check.log);
+    ck_assert_int_eq(process_run(&check, WORDS("serve", "--unix-socket", "openapi.yaml"), NULL), 1);
+    close(check.log);
+    ck_assert_int_eq(access("openapi.yaml", R_OK), 0);
+    /* The old one finishes a request while the new one has begun. */
+    struct sockaddr_un where = {.sun_family = AF_UNIX};
+    snprintf(where.sun_path, sizeof where.sun_path, "%s", path);
+    slice = slice_png(64, 48, 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&where, sizeof where), 0);
+    char head[128];
+    snprintf(head, sizeof head,
+             "POST /v1/predict HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+             "Content-Length: %zu\r\n\r\n",
+             slice.length);
+    raw_text(fd, head);
+    free(raw_read(fd, "100 Continue\r\n\r\n"));
+    raw_send(fd, slice.data, slice.length);
+    ck_assert_int_eq(kill(service.pid, SIGTERM), 0);
+    process_expect_log(&service, "\"event\":\"draining\"", 1);
+    for (bool heard = true; heard; nanosleep(&(struct timespec){0, 1000000}, NULL)) {
+        int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        heard = connect(probe, (struct sockaddr *)&where, sizeof where) == 0;
+        close(probe);
+    }
+    process_start_ready(&next, WORDS("--unix-socket", path), NULL);
+    char *text = raw_read(fd, "\"disclaimer\"");
+    ck_assert_int_eq(strncmp(text, "HTTP/1.1 200", 12), 0);
+    free(text);
+    close(fd);
+    ck_assert_int_eq(process_wait(&service), 0);
+    ck_assert_int_eq(
+        process_run(&check, WORDS("healthcheck", "--unix-socket", path, "http://localhost"), NULL),
+        0);
+    close(check.log);
+    ck_assert_int_eq(process_stop(&next, SIGTERM), 0);
+    ck_assert_int_ne(access(path, F_OK), 0);
+    free(slice.data);
+}
+END_TEST
+
 /* ---- another model while it runs ---- */
 
 static const char *model_path(void)
@@ -267,5 +319,6 @@ int main(void)
         reloads_that_come_at_once_or_too_early, while_the_model_loads,
         a_model_that_cannot_be_used_ends_the_service, stopping_while_the_model_loads, draining,
         what_is_under_way_is_finished, what_takes_too_long_is_called_off,
-        a_body_that_ends_when_all_is_called_off, a_second_signal_hurries);
+        a_body_that_ends_when_all_is_called_off, a_second_signal_hurries,
+        the_next_service_takes_over_the_socket);
 }
