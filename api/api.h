@@ -92,6 +92,9 @@ int api_too_large(struct problem *problem, const struct api_limits *limits);
 int api_queue_full(struct problem *problem, const struct api_state *state,
                    const struct api_limits *limits);
 
+/* The problem of a request that comes, or is not done, when the service ends. */
+int api_draining(struct problem *problem);
+
 /* Names of an api prefix: "" or segments of letters, digits, '-', '_', '.'. */
 bool api_prefix_valid(const char *prefix);
 

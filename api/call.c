@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { RETRY_SOON = 2 }; /* seconds */
+
 enum api_next call_fail(struct call *call, const struct problem *problem)
 {
     api_fail(call->exchange, problem, call->request->id);
@@ -35,17 +37,23 @@ enum api_next call_give_nothing(struct call *call, int status)
     return API_ANSWERED;
 }
 
+int api_draining(struct problem *problem)
+{
+    problem_set(problem, PROBLEM_DRAINING,
+                "This server is shutting down. Try again: another one may answer.");
+    problem->retry_after = RETRY_SOON;
+    return -1;
+}
+
 int call_check_ready(struct problem *problem, const struct api_state *state)
 {
     if (state->model && (state->phase == PHASE_READY || state->phase == PHASE_DRAINING))
         return 0;
     if (state->phase == PHASE_STOPPING)
-        problem_set(problem, PROBLEM_DRAINING,
-                    "This server is shutting down. Try again: another one may answer.");
-    else
-        problem_set(problem, PROBLEM_MODEL_LOADING, "The model is not ready: %s. Try again soon.",
-                    state->reason);
-    problem->retry_after = 2;
+        return api_draining(problem);
+    problem_set(problem, PROBLEM_MODEL_LOADING, "The model is not ready: %s. Try again soon.",
+                state->reason);
+    problem->retry_after = RETRY_SOON;
     return -1;
 }
 

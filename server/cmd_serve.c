@@ -112,7 +112,7 @@ static void drain(struct service *service, struct http *http, int signals, bool 
     http_quiesce(http);
     if (!hurry)
         wait_for_requests(http, signals, clock_ms() + config->drain_timeout_ms);
-    /* Whatever still waits is answered 504; a slice being computed cannot be stopped. */
+    /* Whatever still waits is answered 503; a slice being computed cannot be stopped. */
     http_call_off(http);
     wait_for_requests(http, signals, clock_ms() + 1000);
 }

@@ -144,6 +144,13 @@ static void job_done(void *context)
     MHD_resume_connection(state->connection);
 }
 
+enum ticket_outcome http_outcome(enum expiry why)
+{
+    return why == EXPIRED_GONE  ? OUTCOME_GONE
+           : why == EXPIRED_END ? OUTCOME_ENDED
+                                : OUTCOME_DEADLINE;
+}
+
 /* The watch's side: does anybody wait any longer? */
 static double expired(void *context, enum expiry why)
 {
@@ -159,7 +166,7 @@ static double expired(void *context, enum expiry why)
         return 0;
     if (was == JOB_RUNNING)
         ticket_leave_job(ticket);
-    ticket->outcome = why == EXPIRED_GONE ? OUTCOME_GONE : OUTCOME_DEADLINE;
+    ticket->outcome = http_outcome(why);
     MHD_resume_connection(state->connection);
     return 0;
 }

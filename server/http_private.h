@@ -51,6 +51,9 @@ enum MHD_Result http_queue(struct request_state *state, struct MHD_Response *res
 void http_suspend(struct request_state *state);
 void http_no_longer_suspended(struct request_state *state);
 
+/* What the end of a wait means to the ticket. */
+enum ticket_outcome http_outcome(enum expiry why);
+
 /* ---- headers in (http_headers.c) ---- */
 
 /*

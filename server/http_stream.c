@@ -87,13 +87,11 @@ static double drain(struct request_state *state, double now)
 }
 
 /* The last event of a stream that is called off. */
-static void put_problem(struct ticket *ticket)
+static void put_problem(struct ticket *ticket, const struct problem *problem)
 {
-    struct problem problem;
     struct buffer event;
-    ticket_expired(ticket, &problem);
     buffer_init(&event, 1 << 16);
-    if (predict_error_event(&event, ticket->exchange.predict.answer, ticket->id, &problem, NULL) ==
+    if (predict_error_event(&event, ticket->exchange.predict.answer, ticket->id, problem, NULL) ==
         0)
         pass_on(ticket->stream, &event);
     buffer_free(&event);
@@ -115,11 +113,13 @@ double http_stream_expired(struct request_state *state, enum expiry why)
         }
         return fmin(limit, put + STREAM_PING_MS);
     }
+    struct problem problem;
+    ticket->outcome = http_outcome(why);
+    ticket_expired(ticket, &problem);
     if (why != EXPIRED_GONE)
-        put_problem(ticket);
+        put_problem(ticket, &problem);
     /* Ended first: what is parked is woken by nobody then, and may be freed. */
-    stream_end(ticket->stream, why == EXPIRED_GONE ? "" : "deadline_exceeded");
-    ticket->outcome = why == EXPIRED_GONE ? OUTCOME_GONE : OUTCOME_DEADLINE;
+    stream_end(ticket->stream, why == EXPIRED_GONE ? "" : problem_code(problem.kind));
     if (queue_abandon(queue, ticket->job) == JOB_RUNNING)
         ticket_leave_job(ticket);
     return why == EXPIRED_GONE ? 0 : drain(state, now);

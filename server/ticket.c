@@ -59,6 +59,10 @@ void ticket_leave_job(struct ticket *ticket)
 
 void ticket_expired(const struct ticket *ticket, struct problem *problem)
 {
+    if (ticket->outcome == OUTCOME_ENDED) {
+        api_draining(problem);
+        return;
+    }
     problem_set(problem, PROBLEM_DEADLINE_EXCEEDED,
                 "No result within %d ms (X-Request-Timeout-Ms for all, --timeout for each slice). "
                 "Try again when the service is less busy, or allow more time.",
@@ -185,7 +189,7 @@ void ticket_settle(struct ticket *ticket)
         ticket->slices = job->predict.slices_done;
         ticket->exchange.response = job->response;
         response_init(&job->response);
-    } else if (ticket->outcome == OUTCOME_DEADLINE) {
+    } else if (ticket->outcome == OUTCOME_DEADLINE || ticket->outcome == OUTCOME_ENDED) {
         ticket_expired(ticket, &problem);
         ticket_fail(ticket, &problem);
     }

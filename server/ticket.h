@@ -16,7 +16,12 @@ enum ticket_stage {
 };
 
 /* How a wait ended; written before the connection is resumed. */
-enum ticket_outcome { OUTCOME_DONE, OUTCOME_DEADLINE, OUTCOME_GONE };
+enum ticket_outcome {
+    OUTCOME_DONE,
+    OUTCOME_DEADLINE,
+    OUTCOME_ENDED, /* the service ends */
+    OUTCOME_GONE,
+};
 
 struct ticket {
     struct service *service;
@@ -53,7 +58,7 @@ void ticket_begin(struct ticket *ticket, const struct request *request,
 /* Keeps a piece of the body. On a problem the response is filled and the rest may be dropped. */
 void ticket_receive(struct ticket *ticket, const void *bytes, size_t length);
 
-/* Takes the response from a finished job, or makes the one for a passed deadline. */
+/* Takes the response from a finished job, or makes the one for a wait that was called off. */
 void ticket_settle(struct ticket *ticket);
 
 /* When the wait for the next slice is over: --timeout after the last one, or the client's own. */
@@ -62,7 +67,7 @@ double ticket_limit(const struct ticket *ticket);
 /* The job was abandoned while a worker has it, who frees it. */
 void ticket_leave_job(struct ticket *ticket);
 
-/* The problem of a deadline that has passed. */
+/* The problem of a wait that was called off: by a deadline, or the end of the service. */
 void ticket_expired(const struct ticket *ticket, struct problem *problem);
 
 /* Fills the response with a problem. */

@@ -419,6 +419,25 @@ START_TEST(a_stream_under_way_is_finished_before_the_end)
 }
 END_TEST
 
+START_TEST(a_stream_that_the_end_cuts_off_says_so)
+{
+    struct nifti_maker m = nifti_default(40, 32, 300);
+    setup(WORDS("--drain-timeout", "100ms"), WORDS("FAKE_PREDICT_MS=50"));
+    volume = make_volume(&m, true);
+    int fd = open_stream("cut", "?masks=none");
+    free(raw_read(fd, "\"event\":\"slice\""));
+    kill(service.pid, SIGTERM);
+    char *all = raw_read(fd, NULL);
+    ck_assert_ptr_nonnull(strstr(all, "\"event\":\"error\""));
+    ck_assert_ptr_nonnull(strstr(all, "\"code\":\"draining\""));
+    free(all);
+    close(fd);
+    ck_assert_int_eq(process_wait(&service), 0);
+    free(volume.data);
+    free(slice.data);
+}
+END_TEST
+
 /* ---- several files ---- */
 
 START_TEST(pictures_and_volumes_in_one_request)
@@ -641,7 +660,8 @@ int main(void)
         doubts_are_said, streams_say_the_same_one_after_another, what_goes_wrong_is_the_last_event,
         a_long_volume_is_no_slow_slice, a_client_that_leaves_frees_its_worker,
         a_slice_overtakes_a_volume, a_slow_reader_lets_its_volume_wait, silence_is_broken_by_pings,
-        a_stream_under_way_is_finished_before_the_end, pictures_and_volumes_in_one_request,
-        label_maps_lie_where_the_volume_lies, files_that_mean_harm,
-        what_nobody_waits_for_is_not_inflated_to_its_end, volumes_share_the_memory_for_bodies);
+        a_stream_under_way_is_finished_before_the_end, a_stream_that_the_end_cuts_off_says_so,
+        pictures_and_volumes_in_one_request, label_maps_lie_where_the_volume_lies,
+        files_that_mean_harm, what_nobody_waits_for_is_not_inflated_to_its_end,
+        volumes_share_the_memory_for_bodies);
 }
