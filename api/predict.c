@@ -1,4 +1,4 @@
-#include "api/predict.h"
+#include "api/predict_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -6,16 +6,9 @@
 #include "api/infer.h"
 #include "api/overlay.h"
 
-enum { MAX_EVENT = 1 << 28 }; /* bytes of one step's events */
-
-static int slices_seen(const struct predict *predict)
-{
-    return predict->slices_done + predict->slices_failed;
-}
-
 void predict_position(const struct predict *predict, int *slice, int *slices)
 {
-    *slice = slices_seen(predict) + 1;
+    *slice = predict_slices_seen(predict) + 1;
     *slices = predict->files + predict->extra;
 }
 
@@ -28,161 +21,6 @@ void predict_free(struct predict *predict)
     predict->parts = NULL;
     predict->results = NULL;
     predict->scan = NULL;
-}
-
-/* ---- the body ---- */
-
-/* Puts the files first, in their order, and reads the part "options". */
-static int sort_parts(struct predict *predict, int count, struct problem *problem)
-{
-    bool options_seen = false;
-    for (int i = 0; i < count; i++) {
-        struct multipart_part *part = &predict->parts[i];
-        if (strcmp(part->name, "file") == 0) {
-            if (i != predict->files)
-                predict->parts[predict->files] = *part;
-            predict->files++;
-        } else if (strcmp(part->name, "options") != 0) {
-            return problem_set(problem, PROBLEM_BAD_MULTIPART,
-                               "There is no part \"%s\"; there are \"file\" (one or several) and "
-                               "\"options\" (JSON).",
-                               part->name);
-        } else if (options_seen) {
-            return problem_set(problem, PROBLEM_BAD_MULTIPART,
-                               "The part \"options\" is there more than once.");
-        } else {
-            options_seen = true;
-            if (options_from_json(&predict->options, (const char *)part->bytes, part->length,
-                                  problem) != 0)
-                return -1;
-        }
-    }
-    if (predict->files == 0)
-        return problem_set(problem, PROBLEM_BAD_MULTIPART,
-                           "There is no part named \"file\"; send the slice as one, for example "
-                           "with curl -F file=@slice.png.");
-    if (predict->files > predict->max_files)
-        return problem_set(problem, PROBLEM_BAD_MULTIPART,
-                           "%d files are more than the %d of one request.", predict->files,
-                           predict->max_files);
-    return 0;
-}
-
-static int open_body(struct predict *predict, struct problem *problem)
-{
-    struct error err;
-    predict->started_ms = clock_ms();
-    if (predict->events.maximum == 0)
-        buffer_init(&predict->events, MAX_EVENT);
-    if (results_new(&predict->results, predict->request_id, &err) != 0)
-        return problem_from_error(problem, &err);
-    if (!predict->boundary[0]) {
-        predict->files = 1;
-        return 0;
-    }
-    predict->parts = calloc(MULTIPART_MAX_PARTS, sizeof *predict->parts);
-    if (!predict->parts) {
-        error_set(&err, ERR_MEMORY, "no memory for the parts");
-        return problem_from_error(problem, &err);
-    }
-    int count;
-    if (multipart_parse(predict->parts, &count, predict->body, predict->length, predict->boundary,
-                        problem) != 0 ||
-        sort_parts(predict, count, problem) != 0)
-        return -1;
-    if (predict->files > 1 && predict->answer != ANSWER_JSON && !answer_streams(predict->answer))
-        return problem_set(problem, PROBLEM_NOT_ACCEPTABLE,
-                           "An %s answers one file, not %d; ask for application/json or "
-                           "application/x-ndjson, or send them one by one.",
-                           answer_type(predict->answer), predict->files);
-    return 0;
-}
-
-static struct slice_source source_of(const struct predict *predict, int index)
-{
-    if (!predict->parts)
-        return (struct slice_source){predict->body, predict->length,
-                                     predict->content_type[0] ? predict->content_type : NULL,
-                                     predict->file ? predict->file : ""};
-    const struct multipart_part *part = &predict->parts[index];
-    return (struct slice_source){part->bytes, part->length, part->type[0] ? part->type : NULL,
-                                 part->filename};
-}
-
-/* ---- events ---- */
-
-/* NDJSON: a line. SSE: its kind, the same line, and an empty one. */
-static int frame(struct buffer *out, enum answer answer, const char *kind, const char *text,
-                 size_t length, struct error *err)
-{
-    int rc = 0;
-    if (answer == ANSWER_SSE)
-        TRY(buffer_printf(out, err, "event: %s\ndata: ", kind));
-    TRY(buffer_append(out, text, length, err));
-    TRY(buffer_append(out, "\n\n", answer == ANSWER_SSE ? 2 : 1, err));
-done:
-    return rc;
-}
-
-/* Frames a text that was made (rc 0), and frees it. */
-static int emit(struct predict *predict, const char *kind, int rc, char *text, size_t length,
-                struct error *err)
-{
-    if (rc == 0) {
-        rc = frame(&predict->events, predict->answer, kind, text, length, err);
-        free(text);
-    }
-    return rc;
-}
-
-const char *predict_ping(enum answer answer)
-{
-    return answer == ANSWER_SSE ? ": ping\n\n" : "{\"event\":\"ping\"}\n";
-}
-
-static struct event event_of(const struct predict *predict)
-{
-    int done = slices_seen(predict), total = predict->files + predict->extra;
-    double spent = clock_ms() - predict->started_ms;
-    return (struct event){
-        .request_id = predict->request_id,
-        .file = predict->next,
-        .files = predict->files,
-        .name = predict->files > 1 ? source_of(predict, predict->next).file : "",
-        .done = done,
-        .total = total,
-        .eta_ms = done > 0 ? spent / done * (total - done) : -1,
-    };
-}
-
-void predict_stream_headers(struct response *response, enum answer answer)
-{
-    response_lend(response, 200, answer_type(answer), NULL, 0);
-    response_header(response, "Cache-Control", "no-store");
-    response_header(response, "X-Accel-Buffering", "no"); /* nginx would hold events back */
-}
-
-int predict_accepted(struct predict *predict, int position, struct error *err)
-{
-    char *text = NULL;
-    size_t length = 0;
-    struct event event = {.request_id = predict->request_id};
-    buffer_init(&predict->events, MAX_EVENT);
-    int rc = event_accepted(&text, &length, &event, position, err);
-    return emit(predict, "accepted", rc, text, length, err);
-}
-
-int predict_error_event(struct buffer *out, enum answer answer, const char *request_id,
-                        const struct problem *problem, struct error *err)
-{
-    char *text = NULL;
-    size_t length = 0;
-    struct event event = {.request_id = request_id};
-    if (event_error(&text, &length, &event, problem, err) != 0)
-        return -1;
-    int rc = frame(out, answer, "error", text, length, err);
-    free(text);
-    return rc;
 }
 
 /* ---- answers ---- */
@@ -251,10 +89,10 @@ static int write_slice(struct predict *predict, struct slice *slice, struct slic
         return answer_picture(predict, slice, worker, response, err);
     predict->slices_done++; /* so that the event's progress counts it */
     if (answer_streams(predict->answer)) {
-        struct event event = event_of(predict);
+        struct event event = predict_event(predict);
         rc = event_slice(&text, &length, &event, predict->scan, slice, worker, &predict->options,
                          err);
-        rc = emit(predict, "slice", rc, text, length, err);
+        rc = predict_emit(predict, "slice", rc, text, length, err);
     } else if (wants_labels(predict)) {
         rc = slice_masks(slice, worker, NULL, NULL);
     } else if (predict->scan) {
@@ -276,16 +114,16 @@ static int write_problem(struct predict *predict, const struct problem *problem,
     char *text = NULL;
     size_t length = 0;
     if (answer_streams(predict->answer)) {
-        struct event event = event_of(predict);
+        struct event event = predict_event(predict);
         int rc = event_slice_problem(&text, &length, &event, predict->scan, problem, err);
-        return emit(predict, "slice", rc, text, length, err);
+        return predict_emit(predict, "slice", rc, text, length, err);
     }
     if (wants_labels(predict))
         return 0;
     if (predict->scan)
         return results_add_scan_problem(predict->results, predict->scan, problem, err);
-    return results_add_problem(predict->results, source_of(predict, predict->next).file, problem,
-                               err);
+    return results_add_problem(predict->results, predict_source(predict, predict->next).file,
+                               problem, err);
 }
 
 static int write_done(struct predict *predict, struct response *response, struct error *err)
@@ -293,11 +131,11 @@ static int write_done(struct predict *predict, struct response *response, struct
     char *text = NULL;
     size_t length = 0;
     if (answer_streams(predict->answer)) {
-        struct event event = event_of(predict);
+        struct event event = predict_event(predict);
         struct slice_timing spent = predict->spent;
         spent.queue = predict->queue_ms;
         int rc = event_done(&text, &length, &event, predict->slices_failed, &spent, err);
-        return emit(predict, "done", rc, text, length, err);
+        return predict_emit(predict, "done", rc, text, length, err);
     }
     if (results_write(&text, &length, predict->results, predict->files == 1, err) != 0)
         return -1;
@@ -379,9 +217,9 @@ static enum outcome open_scan(struct predict *predict, const struct slice_source
     predict->extra += predict->scan->count - 1;
     if (!answer_streams(predict->answer))
         return SLICE_DONE;
-    struct event event = event_of(predict);
+    struct event event = predict_event(predict);
     int rc = event_volume(&text, &length, &event, predict->scan, &err);
-    rc = emit(predict, "volume", rc, text, length, &err);
+    rc = predict_emit(predict, "volume", rc, text, length, &err);
     return rc == 0 ? SLICE_DONE : fails(problem, &err);
 }
 
@@ -396,9 +234,9 @@ static enum outcome end_scan(struct predict *predict, struct response *response,
     if (wants_labels(predict)) {
         rc = answer_labels(predict, response, &err);
     } else if (answer_streams(predict->answer)) {
-        struct event event = event_of(predict);
+        struct event event = predict_event(predict);
         rc = event_summary(&text, &length, &event, predict->scan, &err);
-        rc = emit(predict, "summary", rc, text, length, &err);
+        rc = predict_emit(predict, "summary", rc, text, length, &err);
     } else {
         rc = results_end_scan(predict->results, predict->scan, &err);
     }
@@ -454,7 +292,7 @@ static enum outcome step(struct predict *predict, struct slice_worker *worker,
 {
     if (predict->scan)
         return step_scan(predict, worker, response, problem);
-    struct slice_source source = source_of(predict, predict->next);
+    struct slice_source source = predict_source(predict, predict->next);
     enum media media;
     if (media_require(&media, source.bytes, source.length, source.content_type, problem) != 0)
         return FILE_FAILED;
@@ -487,7 +325,7 @@ bool predict_step(struct predict *predict, struct slice_worker *worker, struct r
         return infer_step(predict, worker, response);
     if (!predict->opened) {
         predict->opened = true;
-        if (open_body(predict, &problem) != 0)
+        if (predict_open_body(predict, &problem) != 0)
             goto failed;
     }
     switch (step(predict, worker, response, &problem)) {
