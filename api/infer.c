@@ -29,10 +29,7 @@ static int answer(struct response *response, const struct infer_request *request
     slice->timing.encode = clock_ms() - start - slice->timing.infer;
     response_give(response, 200, "application/json", (uint8_t *)text, length);
     response_header(response, "Cache-Control", "no-store");
-    response_header(response, "Server-Timing",
-                    "queue;dur=%.1f, decode;dur=%.1f, infer;dur=%.1f, encode;dur=%.1f",
-                    predict->queue_ms, slice->timing.decode, slice->timing.infer,
-                    slice->timing.encode);
+    slice_timing_header(response, predict->queue_ms, &slice->timing);
     return 0;
 }
 

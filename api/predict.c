@@ -37,10 +37,7 @@ static void finish(struct predict *predict, struct response *response, const cha
 {
     response_give(response, 200, type, bytes, length);
     response_header(response, "Cache-Control", "no-store");
-    response_header(response, "Server-Timing",
-                    "queue;dur=%.1f, decode;dur=%.1f, infer;dur=%.1f, encode;dur=%.1f",
-                    predict->queue_ms, predict->spent.decode, predict->spent.infer,
-                    predict->spent.encode);
+    slice_timing_header(response, predict->queue_ms, &predict->spent);
 }
 
 /* Encodes the one slice of a request as picture and answers with it. */

@@ -347,3 +347,11 @@ int slice_masks(struct slice *slice, struct slice_worker *worker, slice_visitor 
                    "No lung was found. This may not be an axial chest slice in a lung window.");
     return 0;
 }
+
+void slice_timing_header(struct response *response, double queue_ms,
+                         const struct slice_timing *timing)
+{
+    response_header(response, "Server-Timing",
+                    "queue;dur=%.1f, decode;dur=%.1f, infer;dur=%.1f, encode;dur=%.1f", queue_ms,
+                    timing->decode, timing->infer, timing->encode);
+}

@@ -122,6 +122,10 @@ void slice_report(const struct slice_worker *worker, const struct slice *slice,
 void slice_warn(struct slice *slice, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The header Server-Timing, with the wait in the queue. */
+void slice_timing_header(struct response *response, double queue_ms,
+                         const struct slice_timing *timing);
+
 /*
  * Pastes every detection's mask, one after another, and counts slice->burden; worker->cover then
  * has a bit per class and pixel (see burden.h). `visit` (may be NULL)

@@ -166,40 +166,34 @@ START_TEST(silence_is_broken_by_pings)
 }
 END_TEST
 
-START_TEST(a_stream_under_way_is_finished_before_the_end)
+/* Ends the service in the middle of a stream, whose last events say `has`. */
+static void end_during_stream(int slices, const char *patience, const char *const *has)
 {
-    struct nifti_maker m = nifti_default(40, 32, 10);
-    setup(NULL, WORDS("FAKE_PREDICT_MS=50"));
+    struct nifti_maker m = nifti_default(40, 32, slices);
+    setup(WORDS("--drain-timeout", patience), WORDS("FAKE_PREDICT_MS=50"));
     volume = make_volume(&m, true);
     int fd = open_stream("last", "?masks=none");
     free(raw_read(fd, "\"event\":\"slice\""));
-    kill(service.pid, SIGTERM);
+    ck_assert_int_eq(kill(service.pid, SIGTERM), 0);
     char *all = raw_read(fd, NULL);
-    ck_assert_ptr_nonnull(strstr(all, "\"event\":\"done\""));
+    for (; *has; has++)
+        ck_assert_msg(strstr(all, *has) != NULL, "no %s", *has);
     free(all);
     close(fd);
     ck_assert_int_eq(process_wait(&service), 0);
     free(volume.data);
     free(slice.data);
 }
+
+START_TEST(a_stream_under_way_is_finished_before_the_end)
+{
+    end_during_stream(10, "30s", WORDS("\"event\":\"summary\"", "\"event\":\"done\""));
+}
 END_TEST
 
 START_TEST(a_stream_that_the_end_cuts_off_says_so)
 {
-    struct nifti_maker m = nifti_default(40, 32, 300);
-    setup(WORDS("--drain-timeout", "100ms"), WORDS("FAKE_PREDICT_MS=50"));
-    volume = make_volume(&m, true);
-    int fd = open_stream("cut", "?masks=none");
-    free(raw_read(fd, "\"event\":\"slice\""));
-    kill(service.pid, SIGTERM);
-    char *all = raw_read(fd, NULL);
-    ck_assert_ptr_nonnull(strstr(all, "\"event\":\"error\""));
-    ck_assert_ptr_nonnull(strstr(all, "\"code\":\"draining\""));
-    free(all);
-    close(fd);
-    ck_assert_int_eq(process_wait(&service), 0);
-    free(volume.data);
-    free(slice.data);
+    end_during_stream(300, "100ms", WORDS("\"event\":\"error\"", "\"code\":\"draining\""));
 }
 END_TEST
 
