@@ -15,9 +15,8 @@
 #include "server/tls.h"
 
 enum {
-    DISCARD = 64 * 1024,      /* bodies up to this are read to their end before a refusal */
-    LARGEST_PEM = 256 * 1024, /* bytes of a certificate or key file */
-    LATE_MS = 2000,           /* for the first request of a connection that is there at the end */
+    DISCARD = 64 * 1024, /* bodies up to this are read to their end before a refusal */
+    LATE_MS = 2000,      /* for the first request of a connection that is there at the end */
 };
 
 static struct peer *peer_of(struct MHD_Connection *connection)

@@ -49,6 +49,35 @@ static int read_pem(gnutls_datum_t *out, const char *flag, const char *path, boo
     return 0;
 }
 
+static void free_chain(gnutls_pcert_st *chain, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        gnutls_pcert_deinit(&chain[i]);
+    gnutls_free(chain);
+}
+
+/* Makes what a handshake needs of the pair; it is the library's own then. */
+static int unpack(gnutls_pcert_st **chain, unsigned *count, gnutls_privkey_t *key,
+                  const struct pair *pair)
+{
+    *count = LONGEST_CHAIN;
+    *chain = gnutls_calloc(LONGEST_CHAIN, sizeof **chain);
+    if (!*chain)
+        return -1;
+    if (gnutls_pcert_list_import_x509_raw(*chain, count, &pair->certificate, GNUTLS_X509_FMT_PEM,
+                                          GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED) < 0) {
+        gnutls_free(*chain);
+        return -1;
+    }
+    if (gnutls_privkey_init(key) == GNUTLS_E_SUCCESS) {
+        if (gnutls_privkey_import_x509_raw(*key, &pair->key, GNUTLS_X509_FMT_PEM, NULL, 0) >= 0)
+            return 0;
+        gnutls_privkey_deinit(*key);
+    }
+    free_chain(*chain, *count);
+    return -1;
+}
+
 /* That the key is the certificate's, by the library's own judgement. */
 static int check_pair(const struct tls *tls, const struct pair *pair, struct error *err)
 {
@@ -58,12 +87,23 @@ static int check_pair(const struct tls *tls, const struct pair *pair, struct err
     int code = gnutls_certificate_set_x509_key_mem(trial, &pair->certificate, &pair->key,
                                                    GNUTLS_X509_FMT_PEM);
     gnutls_certificate_free_credentials(trial);
-    if (code >= 0)
-        return 0;
-    return error_set(err, ERR_BAD_CONFIG,
-                     "--tls-cert %.100s and --tls-key %.100s must be a certificate and its private "
-                     "key in PEM: %s",
-                     tls->certificate, tls->key, gnutls_strerror(code));
+    if (code < 0)
+        return error_set(
+            err, ERR_BAD_CONFIG,
+            "--tls-cert %.100s and --tls-key %.100s must be a certificate and its private "
+            "key in PEM: %s",
+            tls->certificate, tls->key, gnutls_strerror(code));
+    /* And as a handshake will take them. */
+    gnutls_pcert_st *chain;
+    gnutls_privkey_t key;
+    unsigned count;
+    if (unpack(&chain, &count, &key, pair) != 0)
+        return error_set(err, ERR_BAD_CONFIG,
+                         "--tls-cert %.100s must be the chain of one certificate, of at most %d",
+                         tls->certificate, LONGEST_CHAIN);
+    free_chain(chain, count);
+    gnutls_privkey_deinit(key);
+    return 0;
 }
 
 static int read_pair(struct pair *out, const struct tls *tls, bool again, struct error *err)
@@ -119,30 +159,6 @@ void tls_close(struct tls *tls)
     free_pair(&tls->pair);
     pthread_mutex_destroy(&tls->lock);
     free(tls);
-}
-
-/* Makes what a handshake needs of the pair; it is the library's own then. */
-static int unpack(gnutls_pcert_st **chain, unsigned *count, gnutls_privkey_t *key,
-                  const struct pair *pair)
-{
-    *count = LONGEST_CHAIN;
-    *chain = gnutls_calloc(LONGEST_CHAIN, sizeof **chain);
-    if (!*chain)
-        return -1;
-    if (gnutls_pcert_list_import_x509_raw(*chain, count, &pair->certificate, GNUTLS_X509_FMT_PEM,
-                                          0) < 0) {
-        gnutls_free(*chain);
-        return -1;
-    }
-    if (gnutls_privkey_init(key) == GNUTLS_E_SUCCESS) {
-        if (gnutls_privkey_import_x509_raw(*key, &pair->key, GNUTLS_X509_FMT_PEM, NULL, 0) >= 0)
-            return 0;
-        gnutls_privkey_deinit(*key);
-    }
-    for (unsigned i = 0; i < *count; i++)
-        gnutls_pcert_deinit(&(*chain)[i]);
-    gnutls_free(*chain);
-    return -1;
 }
 
 /*
