@@ -1,4 +1,6 @@
 /* Requests that mean harm, or were put together clumsily: targets, queries, headers, methods. */
+#include <sys/socket.h>
+
 #include "tests/http/scene.h"
 #include "tests/unit/run.h"
 
@@ -267,9 +269,26 @@ START_TEST(chunks_and_trailers)
 }
 END_TEST
 
+/* A side that is closed cannot be told from a client that has left. */
+START_TEST(closing_one_side_is_leaving)
+{
+    setup(WORDS("--workers", "1"), WORDS("FAKE_PREDICT_MS=300"));
+    int fd = send_predict("half");
+    wait_for(0, 1);
+    ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+    char *text = raw_read(fd, NULL);
+    ck_assert_str_eq(text, "");
+    free(text);
+    close(fd);
+    process_expect_log(&service, "\"client\":\"gone\"", 1);
+    check(predict(NULL), 200, "burden");
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
     RUN("requests", headers_that_can_be_read_in_two_ways, lists_may_come_in_several_headers,
         queries_without_end, targets, methods_on_every_route, keys_in_the_wrong_scheme,
-        chunks_and_trailers);
+        chunks_and_trailers, closing_one_side_is_leaving);
 }
