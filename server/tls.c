@@ -56,54 +56,63 @@ static void free_chain(gnutls_pcert_st *chain, unsigned count)
     gnutls_free(chain);
 }
 
-/* Makes what a handshake needs of the pair; it is the library's own then. */
+/*
+ * Makes what a handshake needs of the pair; it is the library's own then. A code of the library,
+ * below 0 where nothing was made.
+ */
 static int unpack(gnutls_pcert_st **chain, unsigned *count, gnutls_privkey_t *key,
                   const struct pair *pair)
 {
     *count = LONGEST_CHAIN;
     *chain = gnutls_calloc(LONGEST_CHAIN, sizeof **chain);
     if (!*chain)
-        return -1;
-    if (gnutls_pcert_list_import_x509_raw(*chain, count, &pair->certificate, GNUTLS_X509_FMT_PEM,
-                                          GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED) < 0) {
+        return GNUTLS_E_MEMORY_ERROR;
+    int code =
+        gnutls_pcert_list_import_x509_raw(*chain, count, &pair->certificate, GNUTLS_X509_FMT_PEM,
+                                          GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
+    if (code < 0) {
         gnutls_free(*chain);
-        return -1;
+        return code;
     }
-    if (gnutls_privkey_init(key) == GNUTLS_E_SUCCESS) {
-        if (gnutls_privkey_import_x509_raw(*key, &pair->key, GNUTLS_X509_FMT_PEM, NULL, 0) >= 0)
+    code = gnutls_privkey_init(key);
+    if (code >= 0) {
+        code = gnutls_privkey_import_x509_raw(*key, &pair->key, GNUTLS_X509_FMT_PEM, NULL, 0);
+        if (code >= 0)
             return 0;
         gnutls_privkey_deinit(*key);
     }
     free_chain(*chain, *count);
-    return -1;
+    return code;
 }
 
-/* That the key is the certificate's, by the library's own judgement. */
+/*
+ * That the pair can be read as a handshake will, and that the key is the certificate's. In this
+ * order: of what cannot be read, the second of the library's functions loses memory.
+ */
 static int check_pair(const struct tls *tls, const struct pair *pair, struct error *err)
 {
     gnutls_certificate_credentials_t trial;
-    if (gnutls_certificate_allocate_credentials(&trial) != GNUTLS_E_SUCCESS)
-        return error_set(err, ERR_MEMORY, "no memory for a certificate");
-    int code = gnutls_certificate_set_x509_key_mem(trial, &pair->certificate, &pair->key,
-                                                   GNUTLS_X509_FMT_PEM);
-    gnutls_certificate_free_credentials(trial);
-    if (code < 0)
-        return error_set(
-            err, ERR_BAD_CONFIG,
-            "--tls-cert %.100s and --tls-key %.100s must be a certificate and its private "
-            "key in PEM: %s",
-            tls->certificate, tls->key, gnutls_strerror(code));
-    /* And as a handshake will take them. */
     gnutls_pcert_st *chain;
     gnutls_privkey_t key;
     unsigned count;
-    if (unpack(&chain, &count, &key, pair) != 0)
-        return error_set(err, ERR_BAD_CONFIG,
-                         "--tls-cert %.100s must be the chain of one certificate, of at most %d",
-                         tls->certificate, LONGEST_CHAIN);
-    free_chain(chain, count);
-    gnutls_privkey_deinit(key);
-    return 0;
+    int code = unpack(&chain, &count, &key, pair);
+    if (code >= 0) {
+        free_chain(chain, count);
+        gnutls_privkey_deinit(key);
+        code = gnutls_certificate_allocate_credentials(&trial);
+    }
+    if (code >= 0) {
+        code = gnutls_certificate_set_x509_key_mem(trial, &pair->certificate, &pair->key,
+                                                   GNUTLS_X509_FMT_PEM);
+        gnutls_certificate_free_credentials(trial);
+    }
+    if (code >= 0)
+        return 0;
+    return error_set(
+        err, code == GNUTLS_E_MEMORY_ERROR ? ERR_MEMORY : ERR_BAD_CONFIG,
+        "--tls-cert %.100s and --tls-key %.100s must be a certificate, with a chain of "
+        "at most %d, and its private key in PEM: %s",
+        tls->certificate, tls->key, LONGEST_CHAIN, gnutls_strerror(code));
 }
 
 static int read_pair(struct pair *out, const struct tls *tls, bool again, struct error *err)

@@ -368,8 +368,8 @@ START_TEST(certificates_that_are_none)
     } cases[] = {
         {"/nonexistent", TEST_KEY, "--tls-cert: /nonexistent"},
         {TEST_CERTIFICATE, "/nonexistent", "--tls-key: /nonexistent"},
-        {TEST_KEY, TEST_CERTIFICATE, "must be a certificate and its private key"},
-        {"openapi.yaml", TEST_KEY, "must be a certificate and its private key"},
+        {TEST_KEY, TEST_CERTIFICATE, "its private key in PEM"},
+        {"openapi.yaml", TEST_KEY, "its private key in PEM"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct process run;
