@@ -238,7 +238,8 @@ START_TEST(slices_may_be_moved_against_each_other)
 END_TEST
 
 /* Sagittal files: an axial slice is a row of each of them. */
-START_TEST(files_in_other_planes_are_cut_across)
+/* Three files that stand upright. */
+static struct basket sagittal(void)
 {
     struct basket b = {.count = 0};
     for (int i = 0; i < 3; i++) {
@@ -250,6 +251,12 @@ START_TEST(files_in_other_planes_are_cut_across)
         m.orientation = "0\\1\\0\\0\\0\\-1"; /* columns to the back, rows to the feet */
         add(&b, name, &m);
     }
+    return b;
+}
+
+START_TEST(files_in_other_planes_are_cut_across)
+{
+    struct basket b = sagittal();
     size_t length;
     uint8_t *zip = pack(&length, &b);
     struct volume *v = open_zip(zip, length);
@@ -408,6 +415,20 @@ START_TEST(a_zip_that_nobody_wants_is_left)
     atomic_store(&off, true);
     ck_assert_int_ne(volume_open(&v, zip, length, &allowed, &err), 0);
     ck_assert_int_eq(err.code, ERR_CANCELLED);
+    free(zip);
+    /* And where the first slice takes all of the files. */
+    float out[3 * COLUMNS];
+    struct voxel_range range;
+    atomic_store(&off, false);
+    b = sagittal();
+    zip = pack(&length, &b);
+    ck_assert_int_eq(volume_open(&v, zip, length, &allowed, &err), 0);
+    atomic_store(&off, true);
+    ck_assert_int_ne(volume_read(out, &range, v, 0, &err), 0);
+    ck_assert_int_eq(err.code, ERR_CANCELLED);
+    atomic_store(&off, false);
+    ck_assert_int_eq(volume_read(out, &range, v, 0, &err), 0);
+    volume_close(v);
     free(zip);
 }
 END_TEST
