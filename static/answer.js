@@ -24,7 +24,7 @@ export class Answer {
       store.set({ mode: 'attention' });
       byId('stage').scrollIntoView({ block: 'nearest' });
     };
-    this.title = el('h2', { class: 'slice-title' });
+    this.title = el('h2.slice-title');
     this.layers = layerBar(store);
     this.panels = {
       assessment: assessmentPanel(),
@@ -195,7 +195,5 @@ function whyNone(item, k) {
   if (failure !== undefined) {
     return `has no findings: ${failure.detail}.`;
   }
-  return item.busy
-    ? 'has no answer yet.'
-    : 'was not asked about, or its answer did not arrive.';
+  return item.busy ? 'has no answer yet.' : 'was not asked about, or its answer did not arrive.';
 }

@@ -3,25 +3,29 @@
 const SVG = 'http://www.w3.org/2000/svg';
 
 /**
- * An element. `props`: `class`, `on` ({event: handler}), `css` ({custom property: value}), anything
- * else is an attribute (true = empty, false/null = absent). Children: nodes, text, null is skipped.
+ * An element: el('p.note', {id: 'x'}, …children). The name may carry classes. Properties may be left
+ * out: `on` ({event: handler}), `css` ({custom property: value}), anything else is an attribute
+ * (true = empty, false/null = absent). Children: nodes, text, lists of them; null is skipped.
  */
-export function el(tag, props = {}, ...children) {
+export function el(name, ...rest) {
+  const [tag, ...classes] = name.split('.');
   const node = document.createElement(tag);
+  node.classList.add(...classes);
+  const props = rest[0]?.constructor === Object ? rest.shift() : {};
   for (const [key, value] of Object.entries(props)) {
     if (key === 'on') {
       for (const [event, handler] of Object.entries(value)) {
         node.addEventListener(event, handler);
       }
     } else if (key === 'css') {
-      for (const [name, setting] of Object.entries(value)) {
-        node.style.setProperty(name, setting);
+      for (const [property, setting] of Object.entries(value)) {
+        node.style.setProperty(property, setting);
       }
     } else if (value !== false && value !== null && value !== undefined) {
       node.setAttribute(key, value === true ? '' : String(value));
     }
   }
-  node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  fill(node, ...rest);
   return node;
 }
 
@@ -39,9 +43,7 @@ export function icon(name) {
 
 /** Replaces what a node holds; null is skipped. */
 export function fill(node, ...children) {
-  node.replaceChildren(
-    ...children.flat().filter((child) => child !== null && child !== undefined),
-  );
+  node.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined));
 }
 
 export function byId(id) {
@@ -59,9 +61,8 @@ export function show(node, visible) {
  */
 export function segmented(label, name, choices, value, onChange) {
   return el(
-    'fieldset',
-    { class: 'segmented' },
-    el('legend', { class: 'sr-only' }, label),
+    'fieldset.segmented',
+    el('legend.sr-only', label),
     choices.map((choice) => {
       const input = el('input', {
         type: 'radio',
@@ -71,9 +72,9 @@ export function segmented(label, name, choices, value, onChange) {
         on: { change: () => onChange(choice.value) },
       });
       const words = choice.icon
-        ? [icon(choice.icon), el('b', { class: 'sr-only' }, choice.label)]
+        ? [icon(choice.icon), el('b.sr-only', choice.label)]
         : [choice.label];
-      return el('label', { title: choice.title }, input, el('span', {}, words));
+      return el('label', { title: choice.title }, input, el('span', words));
     }),
   );
 }
@@ -84,7 +85,7 @@ async function copyText(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    const area = el('textarea', { class: 'sr-only', readonly: true });
+    const area = el('textarea.sr-only', { readonly: true });
     area.value = text;
     document.body.append(area);
     area.select();
@@ -96,12 +97,11 @@ async function copyText(text) {
 
 /** A small button that copies what `text()` returns and says so. */
 export function copyButton(label, text) {
-  const mark = el('span', { class: 'copy-mark' }, icon('copy'));
+  const mark = el('span.copy-mark', icon('copy'));
   const button = el(
-    'button',
+    'button.icon-button.small',
     {
       type: 'button',
-      class: 'icon-button small',
       'aria-label': label,
       title: label,
       on: {

@@ -85,8 +85,8 @@ export class ServiceFacts {
           : error.code === 'draining'
             ? 'Shutting down'
             : error.status === 503
-            ? 'Not ready'
-            : 'Not reachable',
+              ? 'Not ready'
+              : 'Not reachable',
       );
       const seconds = error.retryAfter ?? AGAIN[Math.min(this.tries++, AGAIN.length - 1)];
       this.timer = setTimeout(() => this.refresh(), seconds * 1000);
@@ -120,7 +120,7 @@ export class ServiceFacts {
       ['Volume', limits.slices === null ? null : `up to ${count(limits.slices)} slices`],
       ['Time', limits.time === null ? null : `up to ${limits.time / 1000}\u00a0s`],
     ]);
-    byId('model-facts').replaceChildren(el('dl', { class: 'facts' }, rows, taken));
+    byId('model-facts').replaceChildren(el('dl.facts', rows, taken));
     show(byId('model-card'), rows.length > 0);
     this.#line();
     for (const [name, value] of Object.entries(this.info.defaults ?? {})) {
@@ -136,15 +136,14 @@ export class ServiceFacts {
     const { name, version, sha256, trained } = this.model;
     fill(
       byId('model-line'),
-      el('span', { class: 'model-name' }, [name, version].filter(Boolean).join(' · ')),
+      el('span.model-name', [name, version].filter(Boolean).join(' · ')),
       sha256
         ? el(
-            'span',
-            { class: 'with-copy' },
+            'span.with-copy',
             el(
               'code',
               { title: `SHA-256 ${sha256}` },
-              el('span', { class: 'hash-name' }, 'sha256 '),
+              el('span.hash-name', 'sha256 '),
               `${sha256.slice(0, 12)}…`,
             ),
             copyButton('Copy SHA-256 of the model', () => sha256),

@@ -39,36 +39,35 @@ function verdictOf(item) {
 
 /** actions: {show(item), remove(item)}. */
 export function filesPanel(actions) {
-  const list = el('ul', { class: 'files' });
+  const list = el('ul.files');
   const root = el(
-    'section',
-    { class: 'panel files-panel', 'aria-labelledby': 'h-files' },
-    el('header', { class: 'panel-head' }, el('h2', { id: 'h-files' }, 'Files')),
+    'section.panel.files-panel',
+    { 'aria-labelledby': 'h-files' },
+    el('header.panel-head', el('h2', { id: 'h-files' }, 'Files')),
     list,
   );
   const rows = new Map();
 
   function rowOf(item) {
-    const state = el('span', { class: 'file-state' });
-    const bar = el('span', { class: 'file-bar', 'aria-hidden': 'true' });
+    const state = el('span.file-state');
+    const bar = el('span.file-bar', { 'aria-hidden': 'true' });
     const open = el(
-      'button',
-      { type: 'button', class: 'file-open', on: { click: () => actions.show(item) } },
-      el('span', { class: 'file-title' }, item.name),
-      el('span', { class: 'file-line' }, `${bytes(item.size)} · `, state),
+      'button.file-open',
+      { type: 'button', on: { click: () => actions.show(item) } },
+      el('span.file-title', item.name),
+      el('span.file-line', `${bytes(item.size)} · `, state),
     );
     const close = el(
-      'button',
+      'button.icon-button.small',
       {
         type: 'button',
-        class: 'icon-button small',
         'aria-label': `Close ${item.name}`,
         title: 'Close',
         on: { click: () => actions.remove(item) },
       },
       icon('close'),
     );
-    return { row: el('li', {}, open, close, bar), open, state, bar };
+    return { row: el('li', open, close, bar), open, state, bar };
   }
 
   return {
@@ -83,7 +82,10 @@ export function filesPanel(actions) {
       }
       items.filter((item) => !rows.has(item)).forEach((item) => rows.set(item, rowOf(item)));
       const wanted = items.map((item) => rows.get(item).row);
-      if (wanted.some((row, i) => list.children[i] !== row) || list.children.length !== wanted.length) {
+      if (
+        wanted.some((row, i) => list.children[i] !== row) ||
+        list.children.length !== wanted.length
+      ) {
         fill(list, wanted);
       }
       items.forEach((item) => this.update(item, current));

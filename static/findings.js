@@ -11,7 +11,7 @@ import { FINDINGS } from './text.js';
 export function layerBar(store) {
   const counts = new Map();
   const cards = OBJECT_CLASSES.map((c) => {
-    const tally = el('span', { class: 'tally' });
+    const tally = el('span.tally');
     counts.set(c.name, tally);
     const toggle = el('input', {
       type: 'checkbox',
@@ -36,14 +36,14 @@ export function layerBar(store) {
       },
     });
     const card = el(
-      'div',
-      { class: 'layer', css: { '--swatch': c.colour } },
+      'div.layer',
+      { css: { '--swatch': c.colour } },
       el(
-        'label',
-        { class: 'switch', title: c.hint },
+        'label.switch',
+        { title: c.hint },
         toggle,
         el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
-        el('span', { class: 'layer-name' }, c.label),
+        el('span.layer-name', c.label),
         tally,
       ),
       opacity,
@@ -64,13 +64,13 @@ export function layerBar(store) {
     store.watch([key], (state) => {
       input.checked = state[key];
     });
-    return el('label', { class: 'check' }, input, label);
+    return el('label.check', input, label);
   };
   const root = el(
-    'div',
-    { class: 'layers', role: 'group', 'aria-label': 'Classes drawn' },
+    'div.layers',
+    { role: 'group', 'aria-label': 'Classes drawn' },
     cards,
-    el('div', { class: 'layer options' }, option('masks', 'Masks'), option('boxes', 'Boxes')),
+    el('div.layer.options', option('masks', 'Masks'), option('boxes', 'Boxes')),
   );
   return {
     root,
@@ -85,8 +85,8 @@ export function layerBar(store) {
 
 /** Panel with the score filter and the table. onOpen(ref): zoom to it. */
 export function findingsPanel(store, onOpen) {
-  const shownCount = el('output', { class: 'hint-right', for: 'score-filter' });
-  const filterValue = el('span', { class: 'value' });
+  const shownCount = el('output.hint-right', { for: 'score-filter' });
+  const filterValue = el('span.value');
   const filter = el('input', {
     id: 'score-filter',
     type: 'range',
@@ -98,50 +98,36 @@ export function findingsPanel(store, onOpen) {
   });
   const body = el('tbody');
   const table = el(
-    'table',
-    { class: 'findings' },
-    el('caption', { class: 'sr-only' }, 'Findings, highest score first'),
+    'table.findings',
+    el('caption.sr-only', 'Findings, highest score first'),
     el(
       'thead',
-      {},
       el(
         'tr',
-        {},
         el('th', { scope: 'col' }, '#'),
         el('th', { scope: 'col' }, 'Class'),
         el('th', { scope: 'col' }, 'Score'),
-        el('th', { scope: 'col', class: 'num' }, 'Area, px'),
-        el('th', { scope: 'col', class: 'num wide' }, 'Box x, y, w, h'),
+        el('th.num', { scope: 'col' }, 'Area, px'),
+        el('th.num.wide', { scope: 'col' }, 'Box x, y, w, h'),
       ),
     ),
     body,
   );
-  const scroll = el('div', { class: 'scroll' }, table);
-  const empty = el('p', { class: 'empty' });
+  const scroll = el('div.scroll', table);
+  const empty = el('p.empty');
   const zoomButton = el(
-    'button',
-    {
-      type: 'button',
-      class: 'text-button',
-      disabled: true,
-      on: { click: () => onOpen(store.state.selected) },
-    },
+    'button.text-button',
+    { type: 'button', disabled: true, on: { click: () => onOpen(store.state.selected) } },
     icon('target'),
     'Zoom to selected',
   );
   const root = el(
-    'section',
-    { class: 'panel', 'aria-labelledby': 'h-findings' },
+    'section.panel',
+    { 'aria-labelledby': 'h-findings' },
+    el('header.panel-head', el('h2', { id: 'h-findings' }, 'Findings'), zoomButton),
+    el('p.lead', FINDINGS.lead),
     el(
-      'header',
-      { class: 'panel-head' },
-      el('h2', { id: 'h-findings' }, 'Findings'),
-      zoomButton,
-    ),
-    el('p', { class: 'lead' }, FINDINGS.lead),
-    el(
-      'div',
-      { class: 'filter' },
+      'div.filter',
       el('label', { for: 'score-filter' }, 'Hide scores below ', filterValue),
       shownCount,
       filter,
@@ -196,13 +182,11 @@ export function findingsPanel(store, onOpen) {
 function findingRow(d) {
   const c = objectClass(d.className);
   const button = el(
-    'button',
+    'button.pick',
     {
       type: 'button',
-      class: 'pick',
       'aria-label':
-        `Finding ${d.id}: ${c.label}, score ${fixed(d.score, 2)}, ` +
-        `${plural(d.area, 'pixel')}`,
+        `Finding ${d.id}: ${c.label}, score ${fixed(d.score, 2)}, ` + `${plural(d.area, 'pixel')}`,
     },
     String(d.id),
   );
@@ -212,29 +196,26 @@ function findingRow(d) {
   const row = el(
     'tr',
     { css: { '--swatch': c.colour }, 'data-finding': d.index },
-    el('td', {}, button),
+    el('td', button),
     el(
       'td',
-      {},
       el(
-        'span',
-        { class: 'class-name' },
+        'span.class-name',
         el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
         c.short,
       ),
     ),
     el(
       'td',
-      {},
       el(
-        'span',
-        { class: 'score', css: { '--value': `${d.score * 100}%` } },
-        el('span', { class: 'score-bar', 'aria-hidden': 'true' }),
+        'span.score',
+        { css: { '--value': `${d.score * 100}%` } },
+        el('span.score-bar', { 'aria-hidden': 'true' }),
         fixed(d.score, 2),
       ),
     ),
-    el('td', { class: 'num' }, count(d.area)),
-    el('td', { class: 'num wide mono' }, box),
+    el('td.num', count(d.area)),
+    el('td.num.wide.mono', box),
   );
   return { kind: 'detection', index: d.index, button, row };
 }

@@ -86,11 +86,7 @@ export function keyTable(page) {
     {
       show: ['N', 'P', 'Z'],
       says: 'Next, previous finding or region; zoom to it',
-      on: {
-        n: () => page.choose(1),
-        p: () => page.choose(-1),
-        z: () => page.zoomToChosen(),
-      },
+      on: { n: () => page.choose(1), p: () => page.choose(-1), z: () => page.zoomToChosen() },
     },
     { show: ['V'], says: 'Slice, findings, attention, both', on: { v: () => page.nextMode() } },
     {
@@ -124,18 +120,15 @@ export function wireKeys(stage, table, isLive) {
 /** The table as a list for the help dialog. */
 export function keyList(table) {
   return el(
-    'dl',
-    { class: 'keys' },
+    'dl.keys',
     table.map(({ show, says }) =>
       el(
         'div',
-        {},
         el(
           'dt',
-          {},
-          show.map((key) => el('kbd', {}, key)),
+          show.map((key) => el('kbd', key)),
         ),
-        el('dd', {}, says),
+        el('dd', says),
       ),
     ),
   );

@@ -14,30 +14,21 @@ export class Measures {
     this.say = say;
     this.open = null; // the one being drawn
     this.count = 0;
-    this.list = el('ul', { class: 'measures' });
+    this.list = el('ul.measures');
     this.root = el(
-      'section',
-      { class: 'panel', 'aria-labelledby': 'h-measures' },
+      'section.panel',
+      { 'aria-labelledby': 'h-measures' },
       el(
-        'header',
-        { class: 'panel-head' },
+        'header.panel-head',
         el('h2', { id: 'h-measures' }, 'Measurements'),
         el(
-          'button',
-          {
-            type: 'button',
-            class: 'text-button',
-            on: { click: () => this.store.set({ measures: [] }) },
-          },
+          'button.text-button',
+          { type: 'button', on: { click: () => this.store.set({ measures: [] }) } },
           'Remove all',
         ),
       ),
       this.list,
-      el(
-        'p',
-        { class: 'note' },
-        'Taken on this page from the pixels of the file; no part of the answer.',
-      ),
+      el('p.note', 'Taken on this page from the pixels of the file; no part of the answer.'),
     );
     store.watch(['measures'], () => this.#fill());
     store.watch(['tool'], ({ tool }) => {
@@ -155,17 +146,16 @@ export class Measures {
           'li',
           { 'data-measure': m.kind },
           el(
-            'button',
-            { type: 'button', class: 'measure', on: { click: () => this.onShow(m.k) } },
+            'button.measure',
+            { type: 'button', on: { click: () => this.onShow(m.k) } },
             icon(m.kind),
-            el('span', {}, words),
-            el('span', { class: 'hint-right' }, where),
+            el('span', words),
+            el('span.hint-right', where),
           ),
           el(
-            'button',
+            'button.icon-button.small',
             {
               type: 'button',
-              class: 'icon-button small',
               'aria-label': `Remove ${NAMES[m.kind].toLowerCase()} ${words}`,
               on: { click: () => this.#without(m.id) },
             },

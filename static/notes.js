@@ -5,11 +5,11 @@ import { WARNING_PLACES, WARNING_TITLES } from './text.js';
 
 /** `id`: of the panel. Shows warnings [{code, detail, title}] that have no place of their own. */
 export function notesPanel(id) {
-  const list = el('ul', { class: 'warnings' });
+  const list = el('ul.warnings');
   const root = el(
-    'section',
-    { class: 'panel notes', 'aria-labelledby': `h-${id}` },
-    el('header', { class: 'panel-head' }, el('h2', { id: `h-${id}` }, 'Please note')),
+    'section.panel.notes',
+    { 'aria-labelledby': `h-${id}` },
+    el('header.panel-head', el('h2', { id: `h-${id}` }, 'Please note')),
     list,
   );
   return {
@@ -25,7 +25,7 @@ export function notesPanel(id) {
 /** The warnings of a slice that belong to a place; null when there are none. */
 export function inPlace(slice, place) {
   const here = slice.warnings.filter((note) => WARNING_PLACES[note.code] === place);
-  return here.length === 0 ? null : el('ul', { class: 'warnings in-place' }, here.map(line));
+  return here.length === 0 ? null : el('ul.warnings.in-place', here.map(line));
 }
 
 function line({ code, title, detail }) {
@@ -33,11 +33,6 @@ function line({ code, title, detail }) {
     'li',
     { 'data-warning': code, title: code },
     icon('alert'),
-    el(
-      'p',
-      {},
-      el('strong', {}, title ?? WARNING_TITLES[code] ?? code),
-      detail ? ` ${detail}` : null,
-    ),
+    el('p', el('strong', title ?? WARNING_TITLES[code] ?? code), detail ? ` ${detail}` : null),
   );
 }

@@ -8,9 +8,9 @@ import { ASSESSMENT, BURDEN } from './text.js';
 
 function panel(id, title, ...content) {
   return el(
-    'section',
-    { class: 'panel', 'aria-labelledby': `h-${id}` },
-    el('header', { class: 'panel-head' }, el('h2', { id: `h-${id}` }, title)),
+    'section.panel',
+    { 'aria-labelledby': `h-${id}` },
+    el('header.panel-head', el('h2', { id: `h-${id}` }, title)),
     content,
   );
 }
@@ -28,10 +28,9 @@ export function assessmentPanel() {
       if (c === null) {
         fill(
           body,
-          el('p', { class: 'verdict none' }, 'No assessment'),
+          el('p.verdict.none', 'No assessment'),
           el(
-            'p',
-            { class: 'lead' },
+            'p.lead',
             slice.explained && slice.regions.length === 0
               ? ASSESSMENT.noRegions
               : ASSESSMENT.absent,
@@ -43,18 +42,16 @@ export function assessmentPanel() {
       fill(
         body,
         el(
-          'p',
-          { class: 'verdict' },
-          el('span', { class: 'verdict-name' }, c.predicted.label),
-          el('span', { class: 'verdict-value' }, percent(c.predicted.probability)),
+          'p.verdict',
+          el('span.verdict-name', c.predicted.label),
+          el('span.verdict-value', percent(c.predicted.probability)),
         ),
-        noise ? el('p', { class: 'noise-line' }, icon('alert'), ASSESSMENT.noise) : null,
+        noise ? el('p.noise-line', icon('alert'), ASSESSMENT.noise) : null,
         el(
-          'ul',
-          { class: 'classes' },
+          'ul.classes',
           c.classes.map((item) => classBar(item, c.predicted)),
         ),
-        el('p', { class: 'note' }, ASSESSMENT.note),
+        el('p.note', ASSESSMENT.note),
         inPlace(slice, 'assessment'),
       );
     },
@@ -67,18 +64,18 @@ function classBar(item, predicted) {
     'li',
     { class: chosen ? 'class-bar chosen' : 'class-bar', 'data-class': item.name },
     el(
-      'span',
-      { class: 'class-label', title: item.hint },
+      'span.class-label',
+      { title: item.hint },
       item.label,
-      chosen ? el('span', { class: 'badge' }, 'decision') : null,
+      chosen ? el('span.badge', 'decision') : null,
     ),
     el(
-      'span',
-      { class: 'class-track', 'aria-hidden': 'true' },
-      el('span', { class: 'class-fill', css: { '--value': `${item.probability * 100}%` } }),
+      'span.class-track',
+      { 'aria-hidden': 'true' },
+      el('span.class-fill', { css: { '--value': `${item.probability * 100}%` } }),
     ),
-    el('span', { class: 'class-value' }, percent(item.probability)),
-    el('span', { class: 'class-logit' }, `logit ${fixed(item.logit, 2)}`),
+    el('span.class-value', percent(item.probability)),
+    el('span.class-logit', `logit ${fixed(item.logit, 2)}`),
   );
 }
 
@@ -98,23 +95,18 @@ export function burdenPanel() {
       const share = (px) => (lung > 0 ? Math.min(1, (px ?? 0) / lung) : 0);
       const item = (name, px, mm2) =>
         el(
-          'div',
-          {
-            class: 'quantity',
-            css: { '--swatch': objectClass(name).colour },
-          },
+          'div.quantity',
+          { css: { '--swatch': objectClass(name).colour } },
           el(
             'dt',
-            {},
             el('span', { class: `swatch line-${name}`, 'aria-hidden': 'true' }),
             objectClass(name).label,
           ),
           el(
             'dd',
-            {},
             count(px),
-            el('small', {}, ' px'),
-            Number.isFinite(mm2) ? el('small', {}, ` · ${count(mm2)} mm²`) : null,
+            el('small', ' px'),
+            Number.isFinite(mm2) ? el('small', ` · ${count(mm2)} mm²`) : null,
           ),
         );
       const part = (name, px) =>
@@ -125,33 +117,28 @@ export function burdenPanel() {
       fill(
         body,
         el(
-          'div',
-          { class: 'burden' },
+          'div.burden',
           el(
-            'p',
-            { class: 'figure' },
-            lung > 0 && Number.isFinite(b.affected_pct)
-              ? percent(b.affected_pct / 100)
-              : '–',
+            'p.figure',
+            lung > 0 && Number.isFinite(b.affected_pct) ? percent(b.affected_pct / 100) : '–',
           ),
-          el('p', { class: 'figure-label' }, lung > 0 ? BURDEN.share : BURDEN.noLung),
+          el('p.figure-label', lung > 0 ? BURDEN.share : BURDEN.noLung),
         ),
         lung > 0
           ? el(
-              'div',
-              { class: 'stack', 'aria-hidden': 'true' },
+              'div.stack',
+              { 'aria-hidden': 'true' },
               part('consolidation', b.consolidation_px),
               part('ggo', b.ggo_px),
             )
           : null,
         el(
-          'dl',
-          { class: 'quantities' },
+          'dl.quantities',
           item('lungs', b.lung_px, b.lung_mm2),
           item('ggo', b.ggo_px, b.ggo_mm2),
           item('consolidation', b.consolidation_px, b.consolidation_mm2),
         ),
-        el('p', { class: 'note' }, BURDEN.note),
+        el('p.note', BURDEN.note),
         inPlace(slice, 'burden'),
       );
     },
@@ -168,16 +155,16 @@ const STAGES = [
 /** Timing, model, input, request, and what to take away. */
 export function detailsPanel(actions) {
   const timing = el('div');
-  const facts = el('dl', { class: 'facts' });
-  const command = el('code', { class: 'command', tabindex: '0' });
+  const facts = el('dl.facts');
+  const command = el('code.command', { tabindex: '0' });
   const labels = keepButton('save-labels', 'Label map (NIfTI)', actions.saveLabels);
   const root = panel(
     'details',
     'About this answer',
     timing,
     el(
-      'div',
-      { class: 'buttons', id: 'keep' },
+      'div.buttons',
+      { id: 'keep' },
       keepButton('save-json', 'Answer (JSON)', actions.saveJson),
       keepButton('save-csv', 'Findings (CSV)', actions.saveCsv),
       keepButton('save-png', 'Picture (PNG)', actions.savePng),
@@ -185,10 +172,9 @@ export function detailsPanel(actions) {
       keepButton('print', 'Report', actions.print, 'print'),
     ),
     facts,
-    el('h3', {}, 'The same request from a terminal'),
+    el('h3', 'The same request from a terminal'),
     el(
-      'div',
-      { class: 'command-box' },
+      'div.command-box',
       command,
       copyButton('Copy curl command', () => command.textContent),
     ),
@@ -212,8 +198,7 @@ export function detailsPanel(actions) {
         slice.requestId === ''
           ? null
           : el(
-              'span',
-              { class: 'with-copy' },
+              'span.with-copy',
               el('code', { id: 'request-id' }, slice.requestId),
               copyButton('Copy request id', () => slice.requestId),
             );
@@ -241,12 +226,7 @@ export function detailsPanel(actions) {
 }
 
 function keepButton(id, label, run, symbol = 'download') {
-  return el(
-    'button',
-    { type: 'button', class: 'button', id, on: { click: run } },
-    icon(symbol),
-    label,
-  );
+  return el('button.button', { type: 'button', id, on: { click: run } }, icon(symbol), label);
 }
 
 /** Rows of facts about a model: [[label, text or node]]. */
@@ -276,23 +256,15 @@ export function group(title, rows) {
   return told.length === 0
     ? []
     : [
-        el(
-          'div',
-          { class: 'facts-title' },
-          el('dt', {}, title),
-          el('dd', { class: 'sr-only' }, ' '),
-        ),
-        ...told.map(([label, value]) =>
-          el('div', {}, el('dt', {}, label), el('dd', {}, value)),
-        ),
+        el('div.facts-title', el('dt', title), el('dd.sr-only', ' ')),
+        ...told.map(([label, value]) => el('div', el('dt', label), el('dd', value))),
       ];
 }
 
 function hash(value) {
   return typeof value === 'string' && value !== ''
     ? el(
-        'span',
-        { class: 'with-copy' },
+        'span.with-copy',
         el('code', { title: value }, `${value.slice(0, 12)}…`),
         copyButton('Copy SHA-256', () => value),
       )
@@ -312,9 +284,8 @@ function timingBar(timing, roundTrip) {
   const stages = STAGES.filter((s) => Number.isFinite(timing?.[s.key]));
   const total = stages.reduce((sum, s) => sum + timing[s.key], 0);
   const summary = el(
-    'p',
-    { class: 'timing-total' },
-    el('strong', {}, milliseconds(roundTrip)),
+    'p.timing-total',
+    el('strong', milliseconds(roundTrip)),
     ' from click to answer',
     total > 0 ? `, ${milliseconds(total)} of it in the service` : '',
   );
@@ -322,12 +293,11 @@ function timingBar(timing, roundTrip) {
     return summary;
   }
   return el(
-    'div',
-    { class: 'timing' },
+    'div.timing',
     summary,
     el(
-      'div',
-      { class: 'timing-bar', 'aria-hidden': 'true' },
+      'div.timing-bar',
+      { 'aria-hidden': 'true' },
       stages.map((s) =>
         el('span', {
           class: `stage-${s.key}`,
@@ -336,16 +306,14 @@ function timingBar(timing, roundTrip) {
       ),
     ),
     el(
-      'ul',
-      { class: 'timing-list' },
+      'ul.timing-list',
       stages.map((s) =>
         el(
           'li',
-          {},
           el('span', { class: `dot stage-${s.key}`, 'aria-hidden': 'true' }),
           s.label,
           ' ',
-          el('b', {}, milliseconds(timing[s.key])),
+          el('b', milliseconds(timing[s.key])),
         ),
       ),
     ),

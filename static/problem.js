@@ -62,22 +62,17 @@ export function problemTitle(error) {
  * stop() ends the countdown.
  */
 export function problemCard(error, actions) {
-  const heading = el(
-    'h2',
-    { class: 'problem-title', tabindex: '-1' },
-    icon('alert'),
-    problemTitle(error),
-  );
+  const heading = el('h2.problem-title', { tabindex: '-1' }, icon('alert'), problemTitle(error));
   const root = el(
-    'div',
-    { class: 'problem', role: 'alert', 'data-code': error.code || error.kind },
+    'div.problem',
+    { role: 'alert', 'data-code': error.code || error.kind },
     heading,
-    el('p', { class: 'problem-detail' }, error.detail),
-    error.kind in ADVICE ? el('p', { class: 'problem-advice' }, ADVICE[error.kind]) : null,
+    el('p.problem-detail', error.detail),
+    error.kind in ADVICE ? el('p.problem-advice', ADVICE[error.kind]) : null,
   );
   let timer = null;
   const stop = () => clearInterval(timer);
-  const buttons = el('div', { class: 'buttons' });
+  const buttons = el('div.buttons');
   if (error.status === 401) {
     buttons.append(keyForm(actions.useKey));
   } else {
@@ -108,20 +103,19 @@ export function problemCard(error, actions) {
   }
   root.append(buttons);
   const facts = [
-    error.code ? el('span', {}, 'Code ', el('code', {}, error.code)) : null,
-    error.status ? el('span', {}, 'HTTP ', el('code', {}, String(error.status))) : null,
+    error.code ? el('span', 'Code ', el('code', error.code)) : null,
+    error.status ? el('span', 'HTTP ', el('code', String(error.status))) : null,
     error.requestId
       ? el(
-          'span',
-          { class: 'with-copy' },
+          'span.with-copy',
           'Request ',
-          el('code', {}, error.requestId),
+          el('code', error.requestId),
           copyButton('Copy request id', () => error.requestId),
         )
       : null,
   ].filter(Boolean);
   if (facts.length > 0) {
-    root.append(el('p', { class: 'problem-facts' }, facts));
+    root.append(el('p.problem-facts', facts));
   }
   return { root, stop };
 }
@@ -138,14 +132,13 @@ function mayHelp(error) {
 
 function countdown(seconds, retry) {
   const end = performance.now() + seconds * 1000;
-  const left = el('b', { class: 'countdown' }, `${seconds} s`);
-  const bar = el('span', { class: 'countdown-bar', css: { '--value': '100%' } });
+  const left = el('b.countdown', `${seconds} s`);
+  const bar = el('span.countdown-bar', { css: { '--value': '100%' } });
   // Read out once, not every second.
   const root = el(
-    'div',
-    { class: 'problem-wait' },
-    el('p', {}, 'Trying again in ', el('span', { 'aria-live': 'off' }, left)),
-    el('span', { class: 'countdown-track', 'aria-hidden': 'true' }, bar),
+    'div.problem-wait',
+    el('p', 'Trying again in ', el('span', { 'aria-live': 'off' }, left)),
+    el('span.countdown-track', { 'aria-hidden': 'true' }, bar),
   );
   const timer = setInterval(() => {
     const rest = Math.max(0, (end - performance.now()) / 1000);
@@ -168,9 +161,8 @@ function keyForm(useKey) {
     spellcheck: 'false',
   });
   return el(
-    'form',
+    'form.key-form',
     {
-      class: 'key-form',
       on: {
         submit: (event) => {
           event.preventDefault();
@@ -180,8 +172,8 @@ function keyForm(useKey) {
     },
     el('label', { for: 'api-key' }, 'API key'),
     input,
-    el('button', { type: 'submit', class: 'button primary' }, 'Use key'),
-    el('p', { class: 'note' }, 'Kept in this tab only, and forgotten when it closes.'),
+    el('button.button.primary', { type: 'submit' }, 'Use key'),
+    el('p.note', 'Kept in this tab only, and forgotten when it closes.'),
   );
 }
 

@@ -117,11 +117,10 @@ export class ProfilePlot {
     this.onGo = onGo;
     this.item = null;
     this.k = 0;
-    this.canvas = el('canvas', { class: 'profile-canvas' });
+    this.canvas = el('canvas.profile-canvas');
     this.root = el(
-      'div',
+      'div.profile',
       {
-        class: 'profile',
         id: 'profile',
         role: 'slider',
         tabindex: '0',
@@ -156,8 +155,7 @@ export class ProfilePlot {
     }
     drawProfile(this.canvas, this.item, this.k);
     const shares = this.item.tally.shares(this.k);
-    const affected =
-      shares === null ? 'no answer yet' : percent(shares.ggo + shares.consolidation);
+    const affected = shares === null ? 'no answer yet' : percent(shares.ggo + shares.consolidation);
     this.root.setAttribute('aria-valuenow', this.k + 1);
     this.root.setAttribute('aria-valuetext', `slice ${this.k + 1}: ${affected}`);
   }

@@ -9,34 +9,28 @@ export class ProgressStrip {
   constructor(actions) {
     this.item = null;
     this.text = el('strong', { id: 'busy-text' });
-    this.detail = el('span', { class: 'busy-detail' });
-    this.elapsed = el('span', { id: 'elapsed', class: 'elapsed' });
+    this.detail = el('span.busy-detail');
+    this.elapsed = el('span.elapsed', { id: 'elapsed' });
     this.bar = el(
-      'span',
-      {
-        class: 'busy-bar',
-        role: 'progressbar',
-        'aria-label': 'Progress',
-        'aria-valuemin': 0,
-        'aria-valuemax': 100,
-      },
-      el('span', {}),
+      'span.busy-bar',
+      { role: 'progressbar', 'aria-label': 'Progress', 'aria-valuemin': 0, 'aria-valuemax': 100 },
+      el('span'),
     );
     this.stop = el(
-      'button',
-      { type: 'button', class: 'button small', id: 'cancel', on: { click: actions.stop } },
+      'button.button.small',
+      { type: 'button', id: 'cancel', on: { click: actions.stop } },
       icon('close'),
       'Stop',
     );
     this.again = el(
-      'button',
-      { type: 'button', class: 'button small', id: 'ask-again', on: { click: actions.again } },
+      'button.button.small',
+      { type: 'button', id: 'ask-again', on: { click: actions.again } },
       icon('refresh'),
       'Ask again',
     );
     fill(
       byId('busy'),
-      el('p', {}, this.text, this.detail, this.elapsed),
+      el('p', this.text, this.detail, this.elapsed),
       this.bar,
       this.stop,
       this.again,

@@ -19,12 +19,12 @@ const BRANCHES = [
 
 /** onOpen(ref): zoom to it. onReveal(): the reader asked for the regions on the slice. */
 export function regionsPanel(store, onOpen, onReveal) {
-  const list = el('ol', { class: 'regions scroll' });
-  const explain = el('p', { class: 'lead small' });
-  const note = el('p', { class: 'note' });
+  const list = el('ol.regions.scroll');
+  const explain = el('p.lead.small');
+  const note = el('p.note');
   const places = el('div');
-  const even = el('p', { class: 'axis-note' });
-  const lead = el('p', { class: 'lead' });
+  const even = el('p.axis-note');
+  const lead = el('p.lead');
   const sort = el('input', { type: 'checkbox', checked: true, on: { change: () => arrange() } });
   const branches = segmented(
     'Attention branch',
@@ -34,34 +34,23 @@ export function regionsPanel(store, onOpen, onReveal) {
     (value) => store.set({ attention: value }),
   );
   const seeButton = el(
-    'button',
-    { type: 'button', class: 'text-button', on: { click: onReveal } },
+    'button.text-button',
+    { type: 'button', on: { click: onReveal } },
     icon('eye'),
     'Show on slice',
   );
   const zoomButton = el(
-    'button',
-    {
-      type: 'button',
-      class: 'text-button',
-      hidden: true,
-      on: { click: () => onOpen(store.state.selected) },
-    },
+    'button.text-button',
+    { type: 'button', hidden: true, on: { click: () => onOpen(store.state.selected) } },
     icon('target'),
     'Zoom to selected',
   );
-  const controls = el(
-    'div',
-    { class: 'row-controls' },
-    branches,
-    el('label', { class: 'check' }, sort, 'Strongest first'),
-  );
+  const controls = el('div.row-controls', branches, el('label.check', sort, 'Strongest first'));
   const root = el(
-    'section',
-    { class: 'panel', 'aria-labelledby': 'h-regions' },
+    'section.panel',
+    { 'aria-labelledby': 'h-regions' },
     el(
-      'header',
-      { class: 'panel-head' },
+      'header.panel-head',
       el('h2', { id: 'h-regions' }, 'Where the model looked'),
       seeButton,
       zoomButton,
@@ -121,11 +110,7 @@ export function regionsPanel(store, onOpen, onReveal) {
       const some = n > 0;
       [controls, explain, list, even].forEach((node) => show(node, some));
       offer(store.state);
-      lead.textContent = some
-        ? REGIONS.lead(n)
-        : slice.explained
-          ? REGIONS.none
-          : REGIONS.absent;
+      lead.textContent = some ? REGIONS.lead(n) : slice.explained ? REGIONS.none : REGIONS.absent;
       const repeats = slice.regions.filter((r) => r.padded).length;
       show(note, repeats > 0);
       note.textContent = REGIONS.repeats(slice.uniqueRegions, repeats);
@@ -168,36 +153,29 @@ function regionRow(region, strongest, n) {
     },
   });
   const button = el(
-    'button',
+    'button.region',
     {
       type: 'button',
-      class: 'region',
       'aria-label':
         `Region ${region.rank}, ${c.label}${region.padded ? ', a repeat' : ''}: ` +
         `for ${percent(weights.for)}, against ${percent(weights.against)}, ` +
         `difference ${signedPercent(weights.difference)}`,
     },
-    el('span', { class: 'rank' }, `#${region.rank}`),
+    el('span.rank', `#${region.rank}`),
     el(
-      'span',
-      { class: 'class-name', css: { '--swatch': c.colour } },
+      'span.class-name',
+      { css: { '--swatch': c.colour } },
       el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
       c.short,
-      region.padded ? el('span', { class: 'badge' }, 'repeat') : null,
+      region.padded ? el('span.badge', 'repeat') : null,
     ),
+    el('span.bars', { 'aria-hidden': 'true' }, bar('for'), bar('against'), difference),
     el(
-      'span',
-      { class: 'bars', 'aria-hidden': 'true' },
-      bar('for'),
-      bar('against'),
-      difference,
-    ),
-    el(
-      'span',
-      { class: 'weight-values', 'aria-hidden': 'true' },
-      el('span', { class: 'for' }, percent(weights.for)),
-      el('span', { class: 'against' }, percent(weights.against)),
-      el('span', { class: 'difference' }, signedPercent(weights.difference)),
+      'span.weight-values',
+      { 'aria-hidden': 'true' },
+      el('span.for', percent(weights.for)),
+      el('span.against', percent(weights.against)),
+      el('span.difference', signedPercent(weights.difference)),
     ),
   );
   button.title = Number.isFinite(region.score) ? `Region score ${fixed(region.score, 2)}` : '';

@@ -11,31 +11,28 @@ const MOST_ROWS = 12;
 
 /** Builds the page that is printed from {item, slice, model, noise, picture (canvas), k}. */
 export function buildReport(view) {
-  const profile = el('canvas', { class: 'report-profile' });
+  const profile = el('canvas.report-profile');
   const volume = view.item.depth > 1;
   fill(
     byId('report'),
-    el('h2', {}, 'OneShot CT: findings'),
+    el('h2', 'OneShot CT: findings'),
     el(
-      'p',
-      { class: 'report-warning' },
+      'p.report-warning',
       'Research use only – not for diagnosis.',
       view.noise ? ' UNTRAINED WEIGHTS: EVERY RESULT IS NOISE.' : '',
     ),
     el(
-      'div',
-      { class: 'report-columns' },
+      'div.report-columns',
       view.picture,
-      el('div', {}, facts(view), volume ? volumeTable(view.item) : null),
+      el('div', facts(view), volume ? volumeTable(view.item) : null),
     ),
-    volume ? el('h3', {}, 'Affected share of the lung, slice by slice') : null,
+    volume ? el('h3', 'Affected share of the lung, slice by slice') : null,
     volume ? profile : null,
-    el('h3', {}, volume ? `Findings of slice ${view.k + 1}` : 'Findings'),
+    el('h3', volume ? `Findings of slice ${view.k + 1}` : 'Findings'),
     findings(view.slice),
     warnings(view),
     el(
-      'p',
-      { class: 'report-foot' },
+      'p.report-foot',
       `Model ${view.model.name ?? 'unknown'} ${view.model.version ?? ''}, SHA-256 ` +
         `${view.model.sha256 ?? 'unknown'}. Request ${view.slice.requestId || '–'}. ` +
         `Printed ${new Date().toISOString().slice(0, 16).replace('T', ' ')} UTC.`,
@@ -50,16 +47,12 @@ export function buildReport(view) {
 function rowsTable(caption, rows) {
   return el(
     'table',
-    {},
-    el('caption', {}, caption),
+    el('caption', caption),
     el(
       'tbody',
-      {},
       rows
         .filter(([, value]) => value !== null)
-        .map(([label, value]) =>
-          el('tr', {}, el('th', { scope: 'row' }, label), el('td', {}, value)),
-        ),
+        .map(([label, value]) => el('tr', el('th', { scope: 'row' }, label), el('td', value))),
     ),
   );
 }
@@ -73,9 +66,7 @@ function facts({ item, slice, k }) {
     ...(c?.classes ?? []).map((one) => [`  ${one.label}`, percent(one.probability)]),
     [
       'Affected share of the lung in this slice',
-      Number.isFinite(slice.burden?.affected_pct)
-        ? percent(slice.burden.affected_pct / 100)
-        : '–',
+      Number.isFinite(slice.burden?.affected_pct) ? percent(slice.burden.affected_pct / 100) : '–',
     ],
   ];
   return rowsTable('Three independent sigmoids: they need not add up to 100 %', rows);
@@ -105,17 +96,14 @@ function volumeTable(item) {
 function findings(slice) {
   const list = slice.detections.slice(0, MOST_ROWS);
   if (list.length === 0) {
-    return el('p', {}, 'None above the score threshold.');
+    return el('p', 'None above the score threshold.');
   }
   return el(
     'table',
-    {},
     el(
       'thead',
-      {},
       el(
         'tr',
-        {},
         ['#', 'Class', 'Score', 'Area, px', 'Box x, y, w, h'].map((label) =>
           el('th', { scope: 'col' }, label),
         ),
@@ -123,16 +111,14 @@ function findings(slice) {
     ),
     el(
       'tbody',
-      {},
       list.map((d) =>
         el(
           'tr',
-          {},
-          el('td', {}, String(d.id)),
-          el('td', {}, objectClass(d.className).label),
-          el('td', {}, fixed(d.score, 2)),
-          el('td', {}, count(d.area)),
-          el('td', {}, [d.box.x, d.box.y, d.box.w, d.box.h].map(Math.round).join(', ')),
+          el('td', String(d.id)),
+          el('td', objectClass(d.className).label),
+          el('td', fixed(d.score, 2)),
+          el('td', count(d.area)),
+          el('td', [d.box.x, d.box.y, d.box.w, d.box.h].map(Math.round).join(', ')),
         ),
       ),
     ),
@@ -144,9 +130,8 @@ function warnings({ slice, item }) {
   return all.length === 0
     ? null
     : el(
-        'p',
-        { class: 'report-notes' },
-        el('b', {}, 'Please note: '),
+        'p.report-notes',
+        el('b', 'Please note: '),
         all.map((w) => WARNING_TITLES[w.code] ?? w.code).join('; '),
         '.',
       );

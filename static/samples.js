@@ -12,10 +12,9 @@ export function offerSamples(root, open, say) {
   root.append(
     ...SAMPLES.map(({ file, type, label }) =>
       el(
-        'button',
+        'button.button.large',
         {
           type: 'button',
-          class: 'button large',
           'data-sample': file,
           on: {
             click: async () => {

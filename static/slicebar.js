@@ -12,7 +12,7 @@ export class SliceBar {
     this.item = null;
     this.k = 0;
     this.playing = null;
-    this.strip = el('canvas', { class: 'strip', 'aria-hidden': 'true' });
+    this.strip = el('canvas.strip', { 'aria-hidden': 'true' });
     this.slider = el('input', {
       type: 'range',
       id: 'slice',
@@ -21,12 +21,11 @@ export class SliceBar {
       'aria-label': 'Slice',
       on: { input: () => this.#go(this.slider.valueAsNumber - 1) },
     });
-    this.number = el('output', { class: 'slice-number', for: 'slice' });
+    this.number = el('output.slice-number', { for: 'slice' });
     this.button = el(
-      'button',
+      'button.icon-button',
       {
         type: 'button',
-        class: 'icon-button',
         id: 'cine',
         'aria-pressed': 'false',
         'aria-label': 'Play through the slices',
@@ -40,15 +39,15 @@ export class SliceBar {
       { 'aria-label': 'Slices per second', on: { change: () => this.#pace() } },
       SPEEDS.map((n) => el('option', { value: n, selected: n === 10 }, `${n}/s`)),
     );
-    this.first = el('span', { class: 'end-mark' });
-    this.last = el('span', { class: 'end-mark' });
+    this.first = el('span.end-mark');
+    this.last = el('span.end-mark');
     this.root = el(
-      'div',
-      { class: 'slicebar', role: 'group', 'aria-label': 'Slices' },
+      'div.slicebar',
+      { role: 'group', 'aria-label': 'Slices' },
       this.button,
       this.speed,
       this.first,
-      el('div', { class: 'slice-track' }, this.strip, this.slider),
+      el('div.slice-track', this.strip, this.slider),
       this.last,
       this.number,
     );

@@ -248,9 +248,9 @@ export class Stage {
         ? ''
         : `  ${worldText(toWorld(stack.affine, [x, y, this.store.state.k]))}`;
     box.replaceChildren(
-      el('span', {}, `x ${x}  y ${y}  ${what}${world}`),
+      el('span', `x ${x}  y ${y}  ${what}${world}`),
       ...probe.classes.map((c) =>
-        el('span', { class: 'probe-class', css: { '--swatch': c.colour } }, c.short),
+        el('span.probe-class', { css: { '--swatch': c.colour } }, c.short),
       ),
     );
   }

@@ -19,18 +19,18 @@ export class VolumePanel {
     this.onGo = onGo;
     this.plot = new ProfilePlot(onGo);
     this.vote = el('div');
-    this.figure = el('div', { class: 'burden' });
+    this.figure = el('div.burden');
     this.table = el('div');
-    this.worst = el('ol', { class: 'worst' });
-    this.worstTitle = el('h3', {}, 'Most affected slices');
-    this.note = el('p', { class: 'note' });
+    this.worst = el('ol.worst');
+    this.worstTitle = el('h3', 'Most affected slices');
+    this.note = el('p.note');
     this.root = el(
-      'section',
-      { class: 'panel', id: 'volume-panel', 'aria-labelledby': 'h-volume', hidden: true },
-      el('header', { class: 'panel-head' }, el('h2', { id: 'h-volume' }, 'The whole volume')),
+      'section.panel',
+      { id: 'volume-panel', 'aria-labelledby': 'h-volume', hidden: true },
+      el('header.panel-head', el('h2', { id: 'h-volume' }, 'The whole volume')),
       this.vote,
       this.figure,
-      el('h3', {}, 'Affected share of the lung, slice by slice'),
+      el('h3', 'Affected share of the lung, slice by slice'),
       this.plot.root,
       this.worstTitle,
       this.worst,
@@ -49,8 +49,8 @@ export class VolumePanel {
     this.plot.show(item);
     fill(
       this.figure,
-      el('p', { class: 'figure' }, percent(summary.share)),
-      el('p', { class: 'figure-label' }, this.#extent(item, summary)),
+      el('p.figure', percent(summary.share)),
+      el('p.figure-label', this.#extent(item, summary)),
     );
     fill(this.vote, voteOf(summary.vote));
     fill(this.table, burdenTable(summary));
@@ -77,12 +77,11 @@ export class VolumePanel {
   #worstRow({ k, share }) {
     return el(
       'li',
-      {},
       el(
-        'button',
-        { type: 'button', class: 'chip', 'data-slice': k, on: { click: () => this.onGo(k) } },
+        'button.chip',
+        { type: 'button', 'data-slice': k, on: { click: () => this.onGo(k) } },
         `Slice ${k + 1}`,
-        el('b', {}, percent(share)),
+        el('b', percent(share)),
       ),
     );
   }
@@ -94,21 +93,23 @@ function voteOf(vote) {
   }
   return [
     el(
-      'p',
-      { class: 'verdict' },
-      el('span', { class: 'verdict-name' }, imageClass(vote.predicted).label),
-      el('span', { class: 'verdict-value' }, percent(vote.probability)),
+      'p.verdict',
+      el('span.verdict-name', imageClass(vote.predicted).label),
+      el('span.verdict-value', percent(vote.probability)),
     ),
-    vote.rule ? el('p', { class: 'note vote-rule' }, `How the slices vote: ${vote.rule}`) : null,
+    vote.rule ? el('p.note.vote-rule', `How the slices vote: ${vote.rule}`) : null,
   ];
 }
 
 function burdenTable({ parts, spacing }) {
-  const sides = parts.right === null ? [['total', 'Both lungs']] : [
-    ['right', 'Right'],
-    ['left', 'Left'],
-    ['total', 'Both'],
-  ];
+  const sides =
+    parts.right === null
+      ? [['total', 'Both lungs']]
+      : [
+          ['right', 'Right'],
+          ['left', 'Left'],
+          ['total', 'Both'],
+        ];
   const cell = (part, key) => {
     const [px, ml] = [part?.[`${key}_px`], part?.[`${key}_ml`]];
     const known = Number.isFinite(ml);
@@ -118,29 +119,24 @@ function burdenTable({ parts, spacing }) {
       known && Number.isFinite(px) ? `${count(px)}\u00a0px` : null,
     ].filter(Boolean);
     return el(
-      'td',
-      { class: 'num' },
+      'td.num',
       known ? millilitres(ml) : `${count(px)}\u00a0px`,
-      small.length > 0 ? el('small', {}, small.join(' · ')) : null,
+      small.length > 0 ? el('small', small.join(' · ')) : null,
     );
   };
   return el(
-    'table',
-    { class: 'burden-table' },
-    el('caption', {}, spacing ? 'Volume, and share of the lung' : 'Pixels, and share of the lung'),
+    'table.burden-table',
+    el('caption', spacing ? 'Volume, and share of the lung' : 'Pixels, and share of the lung'),
     el(
       'thead',
-      {},
       el(
         'tr',
-        {},
-        el('td', {}),
-        sides.map(([, label]) => el('th', { scope: 'col', class: 'num' }, label)),
+        el('td'),
+        sides.map(([, label]) => el('th.num', { scope: 'col' }, label)),
       ),
     ),
     el(
       'tbody',
-      {},
       ROWS.map(([name, key]) =>
         el(
           'tr',
