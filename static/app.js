@@ -2,10 +2,11 @@
 
 import { Service } from './api.js';
 import { Cases } from './cases.js';
-import { byId, el, fill, icon, segmented, show } from './dom.js';
+import { byId, fill, show } from './dom.js';
 import { ServiceFacts } from './facts.js';
 import { filesPanel } from './files.js';
 import { bytes } from './format.js';
+import { drawIcons } from './icons.js';
 import { wireIntake } from './intake.js';
 import { Keep } from './keep.js';
 import { keyList, keyTable, wireKeys } from './keys.js';
@@ -20,6 +21,8 @@ import { Store } from './store.js';
 import { Viewer } from './viewer.js';
 import { VolumePanel, volumeLine } from './volume.js';
 import { offerSamples } from './samples.js';
+
+drawIcons(document);
 
 const service = new Service(document.baseURI);
 const store = new Store();
@@ -246,7 +249,6 @@ const table = keyTable({ ...stage.keys, viewer, store, choose: answer.choose, zo
 wireKeys(byId('stage'), table, () => cases.current?.stack !== null && cases.current !== null);
 byId('key-list').append(keyList(table));
 byId('help').addEventListener('click', () => byId('keys').showModal());
-byId('keys-close').prepend(icon('close'));
 byId('again').addEventListener('click', again);
 byId('close').addEventListener('click', () => cases.current && cases.remove(cases.current));
 new Pointer(viewer, store, stage.pointer);

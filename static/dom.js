@@ -1,6 +1,6 @@
 // Small helpers around the DOM. Text only ever enters the page as text nodes.
 
-const SVG = 'http://www.w3.org/2000/svg';
+import { icon } from './icons.js';
 
 /**
  * An element: el('p.note', {id: 'x'}, …children). The name may carry classes. Properties may be left
@@ -27,18 +27,6 @@ export function el(name, ...rest) {
   }
   fill(node, ...rest);
   return node;
-}
-
-/** An icon of the sprite in index.html; decorative, so hidden from assistive technology. */
-export function icon(name) {
-  const svg = document.createElementNS(SVG, 'svg');
-  svg.setAttribute('class', 'icon');
-  svg.setAttribute('aria-hidden', 'true');
-  svg.setAttribute('focusable', 'false');
-  const use = document.createElementNS(SVG, 'use');
-  use.setAttribute('href', `#i-${name}`);
-  svg.append(use);
-  return svg;
 }
 
 /** Replaces what a node holds; null is skipped. */

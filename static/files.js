@@ -1,7 +1,8 @@
 // The list of opened files, and what each of them is doing.
 
-import { el, fill, icon } from './dom.js';
+import { el, fill } from './dom.js';
 import { bytes, percent } from './format.js';
+import { icon } from './icons.js';
 
 /** What a case is doing, in words. */
 export function stateText(item) {

@@ -1,7 +1,8 @@
 // Findings: switches and opacity per class, the score filter and the table.
 
-import { el, icon, show } from './dom.js';
+import { el, show } from './dom.js';
 import { count, fixed, plural } from './format.js';
+import { icon } from './icons.js';
 import { objectClass, OBJECT_CLASSES } from './palette.js';
 import { reveal, wireRows } from './rows.js';
 import { isShown } from './store.js';

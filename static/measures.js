@@ -1,6 +1,7 @@
 // Taking measures: by dragging, or with the keyboard's crosshair; and the list of what was taken.
 
-import { el, fill, icon } from './dom.js';
+import { el, fill } from './dom.js';
+import { icon } from './icons.js';
 import { measureText } from './measure.js';
 
 const NAMES = { ruler: 'Length', area: 'Area' };

@@ -1,6 +1,7 @@
 // Warnings of the service and notes of this page: at the top, or where they matter.
 
-import { el, fill, icon, show } from './dom.js';
+import { el, fill, show } from './dom.js';
+import { icon } from './icons.js';
 import { WARNING_PLACES, WARNING_TITLES } from './text.js';
 
 /** `id`: of the panel. Shows warnings [{code, detail, title}] that have no place of their own. */

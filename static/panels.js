@@ -1,7 +1,8 @@
 // The panels of numbers: assessment, burden, notes, and the facts behind an answer.
 
-import { copyButton, el, fill, icon, show } from './dom.js';
+import { copyButton, el, fill, show } from './dom.js';
 import { bytes, count, fixed, milliseconds, percent } from './format.js';
+import { icon } from './icons.js';
 import { objectClass } from './palette.js';
 import { inPlace } from './notes.js';
 import { ASSESSMENT, BURDEN } from './text.js';

@@ -1,6 +1,7 @@
 // Errors in words: what happened, what the service said, what to do now.
 
-import { copyButton, el, icon } from './dom.js';
+import { copyButton, el } from './dom.js';
+import { icon } from './icons.js';
 
 const TITLES = {
   bad_option: 'An option was not accepted',

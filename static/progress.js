@@ -1,8 +1,9 @@
 // What the request under way is doing, in the strip between the slice and its bar.
 
-import { byId, el, fill, icon, show } from './dom.js';
+import { byId, el, fill, show } from './dom.js';
 import { shareOf, stateText } from './files.js';
 import { bytes, duration, percent } from './format.js';
+import { icon } from './icons.js';
 
 /** actions: {stop(), again()}. */
 export class ProgressStrip {

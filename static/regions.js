@@ -1,7 +1,8 @@
 // The regions the class was decided from, and how much each branch attended to them.
 
-import { el, fill, icon, segmented, show } from './dom.js';
+import { el, fill, segmented, show } from './dom.js';
 import { fixed, percent, signedPercent } from './format.js';
+import { icon } from './icons.js';
 import { inPlace } from './notes.js';
 import { ATTENTION, objectClass } from './palette.js';
 import { reveal, wireRows } from './rows.js';

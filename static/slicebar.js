@@ -1,6 +1,7 @@
 // The bar below a volume: which slice is shown, how far the answer is, and playing through it.
 
-import { byId, el, fill, icon } from './dom.js';
+import { byId, el, fill } from './dom.js';
+import { icon } from './icons.js';
 import { drawProfile } from './profile.js';
 
 const SPEEDS = [5, 10, 15, 30]; // slices per second
