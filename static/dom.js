@@ -4,19 +4,21 @@ import { icon } from './icons.js';
 
 /**
  * An element: el('p.note', {id: 'x'}, …children). The name may carry classes. Properties may be left
- * out: `on` ({event: handler}), `css` ({custom property: value}), anything else is an attribute
- * (true = empty, false/null = absent). Children: nodes, text, lists of them; null is skipped.
+ * out: `css` ({custom property: value}); a function handles the event of its name; anything else is
+ * an attribute (true = empty, false/null = absent). Children: nodes, text, lists of them; null is
+ * skipped. A button is no submit button unless it says so.
  */
 export function el(name, ...rest) {
   const [tag, ...classes] = name.split('.');
   const node = document.createElement(tag);
   node.classList.add(...classes);
   const props = rest[0]?.constructor === Object ? rest.shift() : {};
+  if (tag === 'button') {
+    node.type = tag;
+  }
   for (const [key, value] of Object.entries(props)) {
-    if (key === 'on') {
-      for (const [event, handler] of Object.entries(value)) {
-        node.addEventListener(event, handler);
-      }
+    if (typeof value === 'function') {
+      node.addEventListener(key, value);
     } else if (key === 'css') {
       for (const [property, setting] of Object.entries(value)) {
         node.style.setProperty(property, setting);
@@ -43,6 +45,22 @@ export function show(node, visible) {
   node.hidden = !visible;
 }
 
+/** A panel under a heading; `tools` stand beside it. */
+export function panel(id, title, tools, ...content) {
+  const heading = el('h2', { id: `h-${id}` }, title);
+  return el(
+    'section.panel',
+    { 'aria-labelledby': `h-${id}` },
+    el('header.panel-head', heading, tools),
+    content.flat(),
+  );
+}
+
+/** What the line of a class looks like. */
+export function swatch(name) {
+  return el('span', { class: `swatch line-${name}`, 'aria-hidden': 'true' });
+}
+
 /**
  * A radio group drawn as one segmented control. `choices`: [{value, label, title, icon}]; with an
  * icon the label is for assistive technology only.
@@ -57,7 +75,7 @@ export function segmented(label, name, choices, value, onChange) {
         name,
         value: choice.value,
         checked: choice.value === value,
-        on: { change: () => onChange(choice.value) },
+        change: () => onChange(choice.value),
       });
       const words = choice.icon
         ? [icon(choice.icon), el('b.sr-only', choice.label)]
@@ -89,19 +107,16 @@ export function copyButton(label, text) {
   const button = el(
     'button.icon-button.small',
     {
-      type: 'button',
       'aria-label': label,
       title: label,
-      on: {
-        click: async () => {
-          const done = await copyText(text());
-          mark.replaceChildren(icon(done ? 'check' : 'alert'));
-          button.setAttribute('aria-label', done ? 'Copied' : 'Copying failed');
-          setTimeout(() => {
-            mark.replaceChildren(icon('copy'));
-            button.setAttribute('aria-label', label);
-          }, 1600);
-        },
+      click: async () => {
+        const done = await copyText(text());
+        mark.replaceChildren(icon(done ? 'check' : 'alert'));
+        button.setAttribute('aria-label', done ? 'Copied' : 'Copying failed');
+        setTimeout(() => {
+          mark.replaceChildren(icon('copy'));
+          button.setAttribute('aria-label', label);
+        }, 1600);
       },
     },
     mark,

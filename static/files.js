@@ -1,6 +1,6 @@
 // The list of opened files, and what each of them is doing.
 
-import { el, fill } from './dom.js';
+import { el, fill, panel } from './dom.js';
 import { bytes, percent } from './format.js';
 import { icon } from './icons.js';
 
@@ -41,12 +41,8 @@ function verdictOf(item) {
 /** actions: {show(item), remove(item)}. */
 export function filesPanel(actions) {
   const list = el('ul.files');
-  const root = el(
-    'section.panel.files-panel',
-    { 'aria-labelledby': 'h-files' },
-    el('header.panel-head', el('h2', { id: 'h-files' }, 'Files')),
-    list,
-  );
+  const root = panel('files', 'Files', null, list);
+  root.classList.add('files-panel');
   const rows = new Map();
 
   function rowOf(item) {
@@ -54,18 +50,13 @@ export function filesPanel(actions) {
     const bar = el('span.file-bar', { 'aria-hidden': 'true' });
     const open = el(
       'button.file-open',
-      { type: 'button', on: { click: () => actions.show(item) } },
+      { click: () => actions.show(item) },
       el('span.file-title', item.name),
       el('span.file-line', `${bytes(item.size)} · `, state),
     );
     const close = el(
       'button.icon-button.small',
-      {
-        type: 'button',
-        'aria-label': `Close ${item.name}`,
-        title: 'Close',
-        on: { click: () => actions.remove(item) },
-      },
+      { 'aria-label': `Close ${item.name}`, title: 'Close', click: () => actions.remove(item) },
       icon('close'),
     );
     return { row: el('li', open, close, bar), open, state, bar };

@@ -1,6 +1,6 @@
 // Findings: switches and opacity per class, the score filter and the table.
 
-import { el, show } from './dom.js';
+import { el, panel, show, swatch } from './dom.js';
 import { count, fixed, plural } from './format.js';
 import { icon } from './icons.js';
 import { objectClass, OBJECT_CLASSES } from './palette.js';
@@ -19,7 +19,7 @@ export function layerBar(store) {
       role: 'switch',
       checked: true,
       'data-layer': c.name,
-      on: { change: () => store.setLayer(c.name, { visible: toggle.checked }) },
+      change: () => store.setLayer(c.name, { visible: toggle.checked }),
     });
     const opacity = el('input', {
       type: 'range',
@@ -29,11 +29,9 @@ export function layerBar(store) {
       value: Math.round(c.opacity * 100),
       'aria-label': `Opacity of ${c.label}`,
       'data-opacity': c.name,
-      on: {
-        input: () => {
-          store.setLayer(c.name, { opacity: opacity.valueAsNumber / 100 });
-          opacity.setAttribute('aria-valuetext', `${opacity.value} %`);
-        },
+      input: () => {
+        store.setLayer(c.name, { opacity: opacity.valueAsNumber / 100 });
+        opacity.setAttribute('aria-valuetext', `${opacity.value} %`);
       },
     });
     const card = el(
@@ -43,7 +41,7 @@ export function layerBar(store) {
         'label.switch',
         { title: c.hint },
         toggle,
-        el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
+        swatch(c.name),
         el('span.layer-name', c.label),
         tally,
       ),
@@ -60,7 +58,7 @@ export function layerBar(store) {
       type: 'checkbox',
       checked: true,
       'data-option': key,
-      on: { change: () => store.set({ [key]: input.checked }) },
+      change: () => store.set({ [key]: input.checked }),
     });
     store.watch([key], (state) => {
       input.checked = state[key];
@@ -95,7 +93,7 @@ export function findingsPanel(store, onOpen) {
     max: 1,
     step: 0.01,
     value: 0,
-    on: { input: () => store.set({ threshold: filter.valueAsNumber }) },
+    input: () => store.set({ threshold: filter.valueAsNumber }),
   });
   const body = el('tbody');
   const table = el(
@@ -118,14 +116,14 @@ export function findingsPanel(store, onOpen) {
   const empty = el('p.empty');
   const zoomButton = el(
     'button.text-button',
-    { type: 'button', disabled: true, on: { click: () => onOpen(store.state.selected) } },
+    { disabled: true, click: () => onOpen(store.state.selected) },
     icon('target'),
     'Zoom to selected',
   );
-  const root = el(
-    'section.panel',
-    { 'aria-labelledby': 'h-findings' },
-    el('header.panel-head', el('h2', { id: 'h-findings' }, 'Findings'), zoomButton),
+  const root = panel(
+    'findings',
+    'Findings',
+    zoomButton,
     el('p.lead', FINDINGS.lead),
     el(
       'div.filter',
@@ -185,7 +183,6 @@ function findingRow(d) {
   const button = el(
     'button.pick',
     {
-      type: 'button',
       'aria-label':
         `Finding ${d.id}: ${c.label}, score ${fixed(d.score, 2)}, ` + `${plural(d.area, 'pixel')}`,
     },
@@ -202,7 +199,7 @@ function findingRow(d) {
       'td',
       el(
         'span.class-name',
-        el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
+        swatch(c.name),
         c.short,
       ),
     ),

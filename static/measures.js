@@ -1,6 +1,6 @@
 // Taking measures: by dragging, or with the keyboard's crosshair; and the list of what was taken.
 
-import { el, fill } from './dom.js';
+import { el, fill, panel } from './dom.js';
 import { icon } from './icons.js';
 import { measureText } from './measure.js';
 
@@ -16,18 +16,10 @@ export class Measures {
     this.open = null; // the one being drawn
     this.count = 0;
     this.list = el('ul.measures');
-    this.root = el(
-      'section.panel',
-      { 'aria-labelledby': 'h-measures' },
-      el(
-        'header.panel-head',
-        el('h2', { id: 'h-measures' }, 'Measurements'),
-        el(
-          'button.text-button',
-          { type: 'button', on: { click: () => this.store.set({ measures: [] }) } },
-          'Remove all',
-        ),
-      ),
+    this.root = panel(
+      'measures',
+      'Measurements',
+      el('button.text-button', { click: () => this.store.set({ measures: [] }) }, 'Remove all'),
       this.list,
       el('p.note', 'Taken on this page from the pixels of the file; no part of the answer.'),
     );
@@ -148,7 +140,7 @@ export class Measures {
           { 'data-measure': m.kind },
           el(
             'button.measure',
-            { type: 'button', on: { click: () => this.onShow(m.k) } },
+            { click: () => this.onShow(m.k) },
             icon(m.kind),
             el('span', words),
             el('span.hint-right', where),
@@ -156,9 +148,8 @@ export class Measures {
           el(
             'button.icon-button.small',
             {
-              type: 'button',
               'aria-label': `Remove ${NAMES[m.kind].toLowerCase()} ${words}`,
-              on: { click: () => this.#without(m.id) },
+              click: () => this.#without(m.id),
             },
             icon('close'),
           ),

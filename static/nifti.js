@@ -12,18 +12,18 @@ export class FormatError extends Error {
 /** Bytes that have to be there before readNifti() can say anything. */
 export const HEADER_BYTES = 540;
 
-// datatype → bytes per voxel and the typed array that holds them as they are.
+// datatype → the typed array that holds voxels as they are.
 const TYPES = {
-  2: { name: 'uint8', array: Uint8Array },
-  4: { name: 'int16', array: Int16Array },
-  8: { name: 'int32', array: Int32Array },
-  16: { name: 'float32', array: Float32Array },
-  64: { name: 'float64', array: Float64Array },
-  256: { name: 'int8', array: Int8Array },
-  512: { name: 'uint16', array: Uint16Array },
-  768: { name: 'uint32', array: Uint32Array },
-  1024: { name: 'int64', array: BigInt64Array },
-  1280: { name: 'uint64', array: BigUint64Array },
+  2: Uint8Array,
+  4: Int16Array,
+  8: Int32Array,
+  16: Float32Array,
+  64: Float64Array,
+  256: Int8Array,
+  512: Uint16Array,
+  768: Uint32Array,
+  1024: BigInt64Array,
+  1280: BigUint64Array,
 };
 
 /** Whether bytes begin like NIfTI of any version and byte order. */
@@ -36,8 +36,8 @@ export function isNifti(bytes) {
 }
 
 /**
- * {dims [3], array, little, slope, inter, offset, affine (three rows of four, to RAS in mm), name
- * of the type, frames}. Throws FormatError naming the field that is wrong.
+ * {dims [3], array, little, slope, inter, offset, affine (three rows of four, to RAS in mm),
+ * frames}. Throws FormatError naming the field that is wrong.
  */
 export function readNifti(bytes) {
   if (!isNifti(bytes) || bytes.length < 348) {
@@ -55,8 +55,8 @@ export function readNifti(bytes) {
         : 'The field magic does not say NIfTI.',
     );
   }
-  const type = TYPES[at.datatype];
-  if (type === undefined) {
+  const array = TYPES[at.datatype];
+  if (array === undefined) {
     throw new FormatError(
       'bad_nifti',
       `The field datatype is ${at.datatype}; one number per voxel is needed.`,
@@ -77,8 +77,7 @@ export function readNifti(bytes) {
   const scaled = Number.isFinite(at.slope) && at.slope !== 0;
   return {
     dims,
-    array: type.array,
-    type: type.name,
+    array,
     little,
     slope: scaled ? at.slope : 1,
     inter: scaled && Number.isFinite(at.inter) ? at.inter : 0,

@@ -1,18 +1,14 @@
 // Warnings of the service and notes of this page: at the top, or where they matter.
 
-import { el, fill, show } from './dom.js';
+import { el, fill, panel, show } from './dom.js';
 import { icon } from './icons.js';
 import { WARNING_PLACES, WARNING_TITLES } from './text.js';
 
 /** `id`: of the panel. Shows warnings [{code, detail, title}] that have no place of their own. */
 export function notesPanel(id) {
   const list = el('ul.warnings');
-  const root = el(
-    'section.panel.notes',
-    { 'aria-labelledby': `h-${id}` },
-    el('header.panel-head', el('h2', { id: `h-${id}` }, 'Please note')),
-    list,
-  );
+  const root = panel(id, 'Please note', null, list);
+  root.classList.add('notes');
   return {
     root,
     show(notes) {

@@ -14,7 +14,7 @@ const PERMUTATIONS = [
  * How to walk a grid of `dims` voxels under `affine` (rows of four, to RAS in mm). Returns
  * {size [columns, rows, slices], stride [3] and base (of the voxel shown first, in voxels),
  * axes [3] (which stored axis each shown one is), spacing [3] in mm, affine of the shown grid,
- * marks {left, right, top, bottom, first, last}, code (such as 'RAS', of the stored axes)}.
+ * marks {left, right, top, bottom, first, last}}.
  * Columns run to the patient's left, rows to the back; slices keep the order of the file.
  */
 export function axialOrder(dims, affine) {
@@ -54,7 +54,6 @@ export function axialOrder(dims, affine) {
       first: upwards ? 'I' : 'S',
       last: upwards ? 'S' : 'I',
     },
-    code: [0, 1, 2].map((k) => letter(axes.indexOf(k), cosine(axes.indexOf(k), k))).join(''),
   };
 }
 
@@ -83,7 +82,6 @@ export function storedOrder(dims, affine) {
       first: on[0],
       last: on[1],
     },
-    code: across[1] + down[1] + on[1],
   };
 }
 

@@ -1,25 +1,16 @@
 // The panels of numbers: assessment, burden, notes, and the facts behind an answer.
 
-import { copyButton, el, fill, show } from './dom.js';
+import { copyButton, el, fill, panel, show, swatch } from './dom.js';
 import { bytes, count, fixed, milliseconds, percent } from './format.js';
 import { icon } from './icons.js';
 import { objectClass } from './palette.js';
 import { inPlace } from './notes.js';
 import { ASSESSMENT, BURDEN } from './text.js';
 
-function panel(id, title, ...content) {
-  return el(
-    'section.panel',
-    { 'aria-labelledby': `h-${id}` },
-    el('header.panel-head', el('h2', { id: `h-${id}` }, title)),
-    content,
-  );
-}
-
 /** The class of the slice: three separate scores. */
 export function assessmentPanel() {
   const body = el('div');
-  const root = panel('assessment', 'Assessment', body);
+  const root = panel('assessment', 'Assessment', null, body);
   root.classList.add('assessment');
   return {
     root,
@@ -83,7 +74,7 @@ function classBar(item, predicted) {
 /** How much of the lungs is affected. */
 export function burdenPanel() {
   const body = el('div');
-  const root = panel('burden', 'Lung involvement', body);
+  const root = panel('burden', 'Lung involvement', null, body);
   return {
     root,
     show(slice) {
@@ -98,11 +89,7 @@ export function burdenPanel() {
         el(
           'div.quantity',
           { css: { '--swatch': objectClass(name).colour } },
-          el(
-            'dt',
-            el('span', { class: `swatch line-${name}`, 'aria-hidden': 'true' }),
-            objectClass(name).label,
-          ),
+          el('dt', swatch(name), objectClass(name).label),
           el(
             'dd',
             count(px),
@@ -162,6 +149,7 @@ export function detailsPanel(actions) {
   const root = panel(
     'details',
     'About this answer',
+    null,
     timing,
     el(
       'div.buttons',
@@ -190,7 +178,7 @@ export function detailsPanel(actions) {
     show(slice, { info, roundTrip, file, curl, volume }) {
       show(labels, volume);
       command.textContent = curl;
-      timing.replaceChildren(timingBar(slice.timing, roundTrip));
+      fill(timing, timingFacts(slice.timing, roundTrip));
       show(timing, Number.isFinite(roundTrip));
       const model = { ...info.model, ...slice.model };
       const { input } = slice;
@@ -227,7 +215,7 @@ export function detailsPanel(actions) {
 }
 
 function keepButton(id, label, run, symbol = 'download') {
-  return el('button.button', { type: 'button', id, on: { click: run } }, icon(symbol), label);
+  return el('button.button', { id, click: run }, icon(symbol), label);
 }
 
 /** Rows of facts about a model: [[label, text or node]]. */
@@ -281,42 +269,19 @@ function describeIntensity(intensity) {
   return `${taken}${window}${intensity.assumed ? ', assumed' : ''}`;
 }
 
-function timingBar(timing, roundTrip) {
+function timingFacts(timing, roundTrip) {
   const stages = STAGES.filter((s) => Number.isFinite(timing?.[s.key]));
   const total = stages.reduce((sum, s) => sum + timing[s.key], 0);
-  const summary = el(
-    'p.timing-total',
-    el('strong', milliseconds(roundTrip)),
-    ' from click to answer',
-    total > 0 ? `, ${milliseconds(total)} of it in the service` : '',
-  );
-  if (total <= 0) {
-    return summary;
-  }
-  return el(
-    'div.timing',
-    summary,
+  return [
     el(
-      'div.timing-bar',
-      { 'aria-hidden': 'true' },
-      stages.map((s) =>
-        el('span', {
-          class: `stage-${s.key}`,
-          css: { '--value': `${(100 * timing[s.key]) / total}%` },
-        }),
-      ),
+      'p.timing-total',
+      el('strong', milliseconds(roundTrip)),
+      ' from click to answer',
+      total > 0 ? `, ${milliseconds(total)} of it in the service` : '',
     ),
     el(
       'ul.timing-list',
-      stages.map((s) =>
-        el(
-          'li',
-          el('span', { class: `dot stage-${s.key}`, 'aria-hidden': 'true' }),
-          s.label,
-          ' ',
-          el('b', milliseconds(timing[s.key])),
-        ),
-      ),
+      stages.map((s) => el('li', `${s.label} `, el('b', milliseconds(timing[s.key])))),
     ),
-  );
+  ];
 }

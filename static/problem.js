@@ -20,18 +20,16 @@ const TITLES = {
   deadline_exceeded: 'The answer took too long',
   internal: 'The service failed',
 };
+// Of answers without a code, such as a proxy's.
 const BY_STATUS = {
   400: 'The request was not accepted',
-  401: 'This service needs a key',
+  401: TITLES.unauthorized,
   403: 'This service refused the request',
   404: 'The service is not at this address',
-  413: 'The file is too large',
-  415: 'Not a kind of file the service reads',
-  422: 'The file cannot be used',
-  429: 'The service is busy',
+  413: TITLES.payload_too_large,
   502: 'The service is not reachable behind its proxy',
   503: 'The service is not ready',
-  504: 'The answer took too long',
+  504: TITLES.deadline_exceeded,
 };
 const BY_KIND = {
   network: 'The service cannot be reached',
@@ -69,7 +67,7 @@ export function problemCard(error, actions) {
     { role: 'alert', 'data-code': error.code || error.kind },
     heading,
     el('p.problem-detail', error.detail),
-    error.kind in ADVICE ? el('p.problem-advice', ADVICE[error.kind]) : null,
+    error.kind in ADVICE && !error.code ? el('p.problem-advice', ADVICE[error.kind]) : null,
   );
   let timer = null;
   const stop = () => clearInterval(timer);
@@ -164,11 +162,9 @@ function keyForm(useKey) {
   return el(
     'form.key-form',
     {
-      on: {
-        submit: (event) => {
-          event.preventDefault();
-          useKey(input.value.trim());
-        },
+      submit: (event) => {
+        event.preventDefault();
+        useKey(input.value.trim());
       },
     },
     el('label', { for: 'api-key' }, 'API key'),
@@ -179,10 +175,5 @@ function keyForm(useKey) {
 }
 
 function button(label, symbol, run, kind = '') {
-  return el(
-    'button',
-    { type: 'button', class: `button ${kind}`, on: { click: run } },
-    icon(symbol),
-    label,
-  );
+  return el('button', { class: `button ${kind}`, click: run }, icon(symbol), label);
 }

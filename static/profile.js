@@ -126,11 +126,9 @@ export class ProfilePlot {
         tabindex: '0',
         'aria-label': 'Affected share of the lung, slice by slice',
         'aria-valuemin': 1,
-        on: {
-          pointerdown: (event) => this.#down(event),
-          pointermove: (event) => event.buttons === 1 && this.#point(event),
-          keydown: (event) => this.#key(event),
-        },
+        pointerdown: (event) => this.#down(event),
+        pointermove: (event) => event.buttons === 1 && this.#point(event),
+        keydown: (event) => this.#key(event),
       },
       this.canvas,
     );

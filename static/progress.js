@@ -19,13 +19,13 @@ export class ProgressStrip {
     );
     this.stop = el(
       'button.button.small',
-      { type: 'button', id: 'cancel', on: { click: actions.stop } },
+      { id: 'cancel', click: actions.stop },
       icon('close'),
       'Stop',
     );
     this.again = el(
       'button.button.small',
-      { type: 'button', id: 'ask-again', on: { click: actions.again } },
+      { id: 'ask-again', click: actions.again },
       icon('refresh'),
       'Ask again',
     );

@@ -1,6 +1,6 @@
 // The regions the class was decided from, and how much each branch attended to them.
 
-import { el, fill, segmented, show } from './dom.js';
+import { el, fill, panel, segmented, show, swatch } from './dom.js';
 import { fixed, percent, signedPercent } from './format.js';
 import { icon } from './icons.js';
 import { inPlace } from './notes.js';
@@ -21,12 +21,12 @@ const BRANCHES = [
 /** onOpen(ref): zoom to it. onReveal(): the reader asked for the regions on the slice. */
 export function regionsPanel(store, onOpen, onReveal) {
   const list = el('ol.regions.scroll');
-  const explain = el('p.lead.small');
+  const explain = el('p.lead');
   const note = el('p.note');
   const places = el('div');
   const even = el('p.axis-note');
   const lead = el('p.lead');
-  const sort = el('input', { type: 'checkbox', checked: true, on: { change: () => arrange() } });
+  const sort = el('input', { type: 'checkbox', checked: true, change: () => arrange() });
   const branches = segmented(
     'Attention branch',
     'branch',
@@ -34,28 +34,18 @@ export function regionsPanel(store, onOpen, onReveal) {
     store.state.attention,
     (value) => store.set({ attention: value }),
   );
-  const seeButton = el(
-    'button.text-button',
-    { type: 'button', on: { click: onReveal } },
-    icon('eye'),
-    'Show on slice',
-  );
+  const seeButton = el('button.text-button', { click: onReveal }, icon('eye'), 'Show on slice');
   const zoomButton = el(
     'button.text-button',
-    { type: 'button', hidden: true, on: { click: () => onOpen(store.state.selected) } },
+    { hidden: true, click: () => onOpen(store.state.selected) },
     icon('target'),
     'Zoom to selected',
   );
   const controls = el('div.row-controls', branches, el('label.check', sort, 'Strongest first'));
-  const root = el(
-    'section.panel',
-    { 'aria-labelledby': 'h-regions' },
-    el(
-      'header.panel-head',
-      el('h2', { id: 'h-regions' }, 'Where the model looked'),
-      seeButton,
-      zoomButton,
-    ),
+  const root = panel(
+    'regions',
+    'Where the model looked',
+    [seeButton, zoomButton],
     lead,
     controls,
     explain,
@@ -156,7 +146,6 @@ function regionRow(region, strongest, n) {
   const button = el(
     'button.region',
     {
-      type: 'button',
       'aria-label':
         `Region ${region.rank}, ${c.label}${region.padded ? ', a repeat' : ''}: ` +
         `for ${percent(weights.for)}, against ${percent(weights.against)}, ` +
@@ -166,7 +155,7 @@ function regionRow(region, strongest, n) {
     el(
       'span.class-name',
       { css: { '--swatch': c.colour } },
-      el('span', { class: `swatch line-${c.name}`, 'aria-hidden': 'true' }),
+      swatch(c.name),
       c.short,
       region.padded ? el('span.badge', 'repeat') : null,
     ),

@@ -14,20 +14,17 @@ export function offerSamples(root, open, say) {
       el(
         'button.button.large',
         {
-          type: 'button',
           'data-sample': file,
-          on: {
-            click: async () => {
-              try {
-                const response = await fetch(new URL(file, document.baseURI));
-                if (!response.ok) {
-                  throw new Error(String(response.status));
-                }
-                open([new File([await response.blob()], file, { type })]);
-              } catch {
-                say('The sample could not be fetched.');
+          click: async () => {
+            try {
+              const response = await fetch(new URL(file, document.baseURI));
+              if (!response.ok) {
+                throw new Error(String(response.status));
               }
-            },
+              open([new File([await response.blob()], file, { type })]);
+            } catch {
+              say('The sample could not be fetched.');
+            }
           },
         },
         label,

@@ -12,7 +12,6 @@ export function readSlice(json) {
   const regions = readRegions(json.explanation);
   return {
     requestId: text(json.request_id),
-    schema: json.schema_version ?? '',
     model: json.model ?? {},
     input,
     width,

@@ -20,24 +20,23 @@ export class SliceBar {
       min: 1,
       step: 1,
       'aria-label': 'Slice',
-      on: { input: () => this.#go(this.slider.valueAsNumber - 1) },
+      input: () => this.#go(this.slider.valueAsNumber - 1),
     });
     this.number = el('output.slice-number', { for: 'slice' });
     this.button = el(
       'button.icon-button',
       {
-        type: 'button',
         id: 'cine',
         'aria-pressed': 'false',
         'aria-label': 'Play through the slices',
         title: 'Play through the slices (Space)',
-        on: { click: () => this.toggle() },
+        click: () => this.toggle(),
       },
       icon('play'),
     );
     this.speed = el(
       'select',
-      { 'aria-label': 'Slices per second', on: { change: () => this.#pace() } },
+      { 'aria-label': 'Slices per second', change: () => this.#pace() },
       SPEEDS.map((n) => el('option', { value: n, selected: n === 10 }, `${n}/s`)),
     );
     this.first = el('span.end-mark');

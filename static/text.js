@@ -13,23 +13,21 @@ export const ASSESSMENT = {
   absent: 'This answer carries no classification.',
 };
 
+const COUNTED =
+  'Counted by the service from all masks of the answer; overlapping masks count once. Hiding ' +
+  'findings here does not change it.';
+
 export const BURDEN = {
   share: 'of the lung area in this slice lies under lesions',
   noLung: 'No lung was outlined in this slice, so there is no area to compare with.',
-  note:
-    'Counted by the service from all masks of this answer; overlapping masks count once. ' +
-    'Hiding findings here does not change it.',
+  note: COUNTED,
 };
 
 export const VOLUME = {
   share: 'of the lung in this volume lies under lesions',
   noLung: 'No lung was outlined in this volume, so there is nothing to compare with.',
-  note:
-    'Counted from all masks of the answer; overlapping masks count once. Hiding findings on ' +
-    'this page does not change it.',
-  noSpacing:
-    'The file does not say how large its voxels are, so there are no millilitres. Hiding ' +
-    'findings on this page does not change the numbers.',
+  note: COUNTED,
+  noSpacing: `The file does not say how large its voxels are: no millilitres. ${COUNTED}`,
 };
 
 export const FINDINGS = {

@@ -1,6 +1,6 @@
 // The panel of a volume as a whole: how much is affected, where along the body, and the vote.
 
-import { el, fill, show } from './dom.js';
+import { el, fill, panel, show, swatch } from './dom.js';
 import { count, fixed, millilitres, percent } from './format.js';
 import { imageClass, objectClass } from './palette.js';
 import { ProfilePlot } from './profile.js';
@@ -24,10 +24,10 @@ export class VolumePanel {
     this.worst = el('ol.worst');
     this.worstTitle = el('h3', 'Most affected slices');
     this.note = el('p.note');
-    this.root = el(
-      'section.panel',
-      { id: 'volume-panel', 'aria-labelledby': 'h-volume', hidden: true },
-      el('header.panel-head', el('h2', { id: 'h-volume' }, 'The whole volume')),
+    this.root = panel(
+      'volume',
+      'The whole volume',
+      null,
       this.vote,
       this.figure,
       el('h3', 'Affected share of the lung, slice by slice'),
@@ -37,6 +37,8 @@ export class VolumePanel {
       this.table,
       this.note,
     );
+    this.root.id = 'volume-panel';
+    show(this.root, false);
   }
 
   show(item) {
@@ -79,7 +81,7 @@ export class VolumePanel {
       'li',
       el(
         'button.chip',
-        { type: 'button', 'data-slice': k, on: { click: () => this.onGo(k) } },
+        { 'data-slice': k, click: () => this.onGo(k) },
         `Slice ${k + 1}`,
         el('b', percent(share)),
       ),
@@ -144,7 +146,7 @@ function burdenTable({ parts, spacing }) {
           el(
             'th',
             { scope: 'row' },
-            el('span', { class: `swatch line-${name}`, 'aria-hidden': 'true' }),
+            swatch(name),
             objectClass(name).short,
           ),
           sides.map(([side]) => cell(parts[side], key)),
