@@ -3,8 +3,9 @@
 import { ServiceError } from './api.js';
 import { isDicom, seriesOf } from './dicom.js';
 import { FormatError } from './nifti.js';
+import { readHeader } from './png.js';
 import { readSlice } from './slice.js';
-import { blankStack, readStack } from './stack.js';
+import { blankStack, readHead, readStack } from './stack.js';
 import { Tally } from './tally.js';
 import { zipOf } from './zip.js';
 
@@ -243,23 +244,31 @@ export class Cases extends EventTarget {
   /** Refuses what is known to be refused before it travels. */
   async #check(item) {
     await this.facts.asked;
-    const refusal = this.facts.refusal(item.size, null);
-    if (refusal !== null) {
-      throw new ServiceError('problem', { code: 'payload_too_large', detail: refusal });
-    }
+    this.#weigh(item, null);
     item.isPicture = await isPicture(item.files);
     if (item.isPicture) {
       delete item.options.slices; // there is one
     }
+    let [stack, localProblem] = [null, null];
     if (this.current === item) {
       await item.headKnown;
+      ({ stack, localProblem } = item);
+    } else {
+      stack = await readHead(item.files).catch((error) => {
+        localProblem = error;
+        return null;
+      });
     }
-    if (item.localProblem !== null && item.localProblem.code !== 'too_large_here') {
-      throw item.localProblem;
+    if (localProblem !== null && localProblem.code !== 'too_large_here') {
+      throw localProblem;
     }
-    const tooBig = item.stack === null ? null : this.facts.refusal(item.size, item.stack);
-    if (tooBig !== null) {
-      throw new ServiceError('problem', { code: 'payload_too_large', detail: tooBig });
+    this.#weigh(item, stack);
+  }
+
+  #weigh(item, stack) {
+    const detail = this.facts.refusal(item.size, stack, item.options.slices !== undefined);
+    if (detail !== null) {
+      throw new ServiceError('problem', { code: 'payload_too_large', detail });
     }
   }
 
@@ -361,16 +370,16 @@ function asProblem(error, item) {
   return new ServiceError('answer', {
     requestId: item.frame.request_id,
     detail:
-      'The service answered, but not with a slice this page understands: ' +
-      `${error.message}.`,
+      'The service answered, but not with a slice this page understands: ' + `${error.message}.`,
   });
 }
 
+const startOf = async (file, n) => new Uint8Array(await file.slice(0, n).arrayBuffer());
+
 /** A PNG, or a single DICOM slice: the service answers both with one slice. */
 async function isPicture(files) {
-  const start = new Uint8Array(await files[0].slice(0, 133).arrayBuffer());
-  const png = String.fromCharCode(...start.subarray(1, 4)) === 'PNG';
-  return png || (files.length === 1 && isDicom(start));
+  const start = await startOf(files[0], 4096);
+  return readHeader(start) !== null || (files.length === 1 && isDicom(start));
 }
 
 /** Files as cases: DICOM slices of one series are one, everything else is one each. */
@@ -378,18 +387,12 @@ async function group(files) {
   const cases = [];
   const series = new Map();
   for (const file of files) {
-    let key = null;
-    try {
-      const start = new Uint8Array(await file.slice(0, 65536).arrayBuffer());
-      key = isDicom(start) ? seriesOf(start) : null;
-    } catch {
-      key = null; // reading it again for the page will tell why
-    }
+    const key = await seriesOfFile(file);
     if (key === null) {
       cases.push(new Case([file], file.name));
     } else if (series.has(key)) {
       series.get(key).push(file);
-    } else {
+    } else if (file.name !== 'DICOMDIR' || files.length === 1) {
       series.set(key, [file]);
     }
   }
@@ -398,4 +401,22 @@ async function group(files) {
     cases.push(new Case(list, `${list[0].name}${more}`));
   }
   return cases;
+}
+
+/** The series of a DICOM slice; null for everything else, also for what cannot be read. */
+async function seriesOfFile(file) {
+  try {
+    for (let wanted = 65536; ; wanted *= 4) {
+      const start = await startOf(file, wanted);
+      if (!isDicom(start)) {
+        return null;
+      }
+      const series = seriesOf(start, file.size);
+      if (series !== null) {
+        return series;
+      }
+    }
+  } catch {
+    return null; // reading it again for the page will tell why
+  }
 }

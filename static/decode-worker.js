@@ -4,10 +4,13 @@
 // is), 'plane' per slice ({k, values, low, high}; values travel without a copy), 'end'; or 'error'
 // ({code, message}) at any time.
 
-import { isDicom, readDicom } from './dicom.js';
-import { determinant, FormatError, HEADER_BYTES, isNifti, readNifti } from './nifti.js';
+import { isDicom } from './dicom.js';
+import { FormatError, HEADER_BYTES, isNifti, readNifti } from './nifti.js';
 import { axialOrder, storedOrder, takeSlice } from './orient.js';
+import { readPixels, readSeries } from './series.js';
+import { isZip, readZip } from './zip.js';
 
+const START = 4096; // bytes that tell what a file is
 const AIR = -1024; // what a voxel that is not a number counts as, in HU
 
 self.onmessage = async ({ data }) => {
@@ -17,24 +20,26 @@ self.onmessage = async ({ data }) => {
   } catch (error) {
     self.postMessage({
       type: 'error',
-      code: error instanceof FormatError ? error.code : 'file',
+      code: error instanceof FormatError ? error.code : '',
       message: error.message,
     });
   }
 };
 
 async function decode({ files, most }) {
-  const start = new Uint8Array(await files[0].slice(0, 160).arrayBuffer());
+  const start = new Uint8Array(await files[0].slice(0, START).arrayBuffer());
   const packed = start[0] === 0x1f && start[1] === 0x8b;
   if (packed || isNifti(start)) {
     await decodeNifti(files[0], packed, most);
+  } else if (isZip(start)) {
+    await decodeSeries(await readZip(files[0], most), false, most);
   } else if (isDicom(start)) {
-    await decodeSeries(files, most);
+    await decodeSeries(files.map(sourceOf), files.length === 1, most);
   } else {
     throw new FormatError(
       'unsupported_media',
-      'It is none of PNG, NIfTI (.nii, .nii.gz) and DICOM. Its name does not count, ' +
-        'its first bytes do.',
+      'It is none of PNG, NIfTI (.nii, .nii.gz), DICOM and a zip of DICOM slices. Its name does ' +
+        'not count, its first bytes do.',
     );
   }
 }
@@ -61,7 +66,7 @@ async function decodeNifti(file, packed, most) {
     );
   }
   const order = axialOrder(dims, header.affine);
-  const emit = emitter(order, header);
+  const emit = emitter(order, { ...header, unpacked: packed ? voxels * size : 0 });
   await source.skip(header.offset);
   // Slices lie one after the other: show each when it is there. Otherwise all has to be there.
   const inOrder = order.axes[2] === 2;
@@ -107,7 +112,7 @@ class Source {
   }
 
   async skip(n) {
-    for (let left = n; left > 0;) {
+    for (let left = n; left > 0; ) {
       const part = await this.#next();
       this.rest = part.subarray(Math.min(left, part.length));
       left -= Math.min(left, part.length);
@@ -116,7 +121,7 @@ class Source {
 
   async take(n) {
     const bytes = new Uint8Array(n);
-    for (let have = 0; have < n;) {
+    for (let have = 0; have < n; ) {
       const part = await this.#next();
       const used = Math.min(part.length, n - have);
       bytes.set(used === part.length ? part : part.subarray(0, used), have);
@@ -181,88 +186,43 @@ function plain(values, { slope, inter }) {
 
 /* ---- DICOM ---- */
 
-async function decodeSeries(files, most) {
-  const slices = [];
-  for (const file of files) {
-    if (file.size > most) {
-      throw new FormatError('too_large_here', `${file.name} is too large for one slice.`);
-    }
-    slices.push(readDicom(new Uint8Array(await file.arrayBuffer())));
-  }
+const sourceOf = (file) => ({
+  name: file.name,
+  size: file.size,
+  read: async (n) => new Uint8Array(await file.slice(0, n).arrayBuffer()),
+});
+
+/** `single`: a picture rather than a volume of one slice. */
+async function decodeSeries(sources, single, most) {
+  const { slices, affine, known } = await readSeries(sources);
   const [first] = slices;
-  const odd = slices.findIndex((s) => s.width !== first.width || s.height !== first.height);
-  if (odd > 0) {
-    throw new FormatError('bad_dicom', `${files[odd].name} has another size than the first.`);
-  }
-  const { affine, known } = place(slices);
-  const dims = [first.width, first.height, slices.length];
-  const order = files.length === 1 ? storedOrder(dims, affine) : axialOrder(dims, affine);
-  const emit = emitter(order, { slope: first.slope, inter: first.inter, frames: 1, dims }, {
-    unit: first.hu ? 'HU' : null,
-    known,
-    inverted: first.inverted,
-  });
   const area = first.width * first.height;
-  if (order.axes[2] === 2) {
-    slices.forEach((slice, k) => emit(sameScale(slice, first), k, k * area));
-  } else {
-    const all = new Float32Array(area * slices.length);
-    slices.forEach((slice, k) => all.set(sameScale(slice, first), k * area));
-    for (let k = 0; k < order.size[2]; k++) {
-      emit(all, k, 0);
+  if (area * slices.length * 2 > most) {
+    throw new FormatError('too_large_here', 'It holds more than this page unpacks.');
+  }
+  const dims = [first.width, first.height, slices.length];
+  const order = single ? storedOrder(dims, affine) : axialOrder(dims, affine);
+  const { slope, inter, inverted } = first;
+  const emit = emitter(order, { slope, inter, inverted, known, frames: 1 });
+  const inOrder = order.axes[2] === 2;
+  const all = inOrder ? null : new Float32Array(area * slices.length);
+  for (const [k, slice] of slices.entries()) {
+    const values = await readPixels(slice, first);
+    if (inOrder) {
+      emit(values, k, k * area);
+    } else {
+      all.set(values, k * area);
     }
   }
-}
-
-/** Values of a slice as if it had the slope and intercept of the first. */
-function sameScale(slice, first) {
-  return slice.slope === first.slope && slice.inter === first.inter
-    ? slice.values
-    : Float32Array.from(
-        slice.values,
-        (v) => (v * slice.slope + slice.inter - first.inter) / first.slope,
-      );
-}
-
-/** Sorts slices along their normal and says where they lie (RAS); known: whether they tell. */
-function place(slices) {
-  const [first] = slices;
-  const [dx, dy] = first.spacing ?? [1, 1];
-  const known =
-    first.orientation !== null &&
-    slices.every((s) => s.position !== null) &&
-    first.spacing !== null;
-  const o = known ? first.orientation : [1, 0, 0, 0, 1, 0];
-  const across = o.slice(0, 3);
-  const down = o.slice(3, 6);
-  const normal = [
-    across[1] * down[2] - across[2] * down[1],
-    across[2] * down[0] - across[0] * down[2],
-    across[0] * down[1] - across[1] * down[0],
-  ];
-  const along = (s) => s.position.reduce((sum, v, i) => sum + v * normal[i], 0);
-  if (known) {
-    slices.sort((a, b) => along(a) - along(b));
-  } else {
-    slices.sort((a, b) => a.number - b.number);
+  for (let k = 0; all !== null && k < order.size[2]; k++) {
+    emit(all, k, 0);
   }
-  const n = slices.length;
-  const reach = known && n > 1 ? (along(slices[n - 1]) - along(slices[0])) / (n - 1) : 0;
-  const step = reach > 0 ? reach : (first.thickness || 1);
-  const origin = known ? slices[0].position : [0, 0, 0];
-  const rows = [0, 1, 2].map((i) => [across[i] * dx, down[i] * dy, normal[i] * step, origin[i]]);
-  // DICOM counts to the left and to the back, RAS the other way.
-  const affine = rows.map((row, i) => row.map((v) => (i < 2 ? -v : v)));
-  return {
-    affine: Math.abs(determinant(affine)) > 1e-12 ? affine : [[-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 1, 0]],
-    known,
-  };
 }
 
 /* ---- out ---- */
 
 /** Posts the head now; the result posts slice k out of values that begin at voxel `from`. */
-function emitter(order, { slope, inter, frames, dims }, { unit = null, known = true, inverted = false } = {}) {
+function emitter(order, { slope, inter, frames, unpacked = 0, known = true, inverted = false }) {
   const [width, height, depth] = order.size;
   self.postMessage({
     type: 'head',
@@ -272,14 +232,13 @@ function emitter(order, { slope, inter, frames, dims }, { unit = null, known = t
       depth,
       slope,
       inter,
-      unit,
+      unit: 'HU',
       inverted,
       frames,
-      stored: dims,
+      unpacked,
       spacing: known ? order.spacing : null,
       affine: known ? order.affine : null,
       marks: known ? order.marks : null,
-      code: known ? order.code : '',
     },
   });
   return (values, k, from) => {

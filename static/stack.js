@@ -8,10 +8,12 @@ const MOST = 2 ** 30; // bytes that are unpacked for one volume
 /**
  * One or more slices of a size. `slope` and `inter` make values of a `unit` ('HU' or 'grey') out of
  * stored ones; spacing [x, y, z] in mm, affine and marks are null where the file does not tell.
+ * `area`: pixels of a slice of the file; `unpacked`: bytes it grows to where it is packed.
  */
 export class Stack {
   constructor(head) {
-    Object.assign(this, { slope: 1, inter: 0, unit: 'grey', inverted: false, bits: 8 }, head);
+    const usual = { slope: 1, inter: 0, unit: 'grey', inverted: false, bits: 8, unpacked: 0 };
+    Object.assign(this, usual, { area: head.width * head.height }, head);
     this.planes = new Array(this.depth).fill(null);
     this.loaded = 0;
     this.low = Infinity; // of the stored values seen so far
@@ -60,6 +62,23 @@ export function blankStack(width, height, depth = 1) {
   return stack;
 }
 
+/** Reads no more of a case than what tells its size; a Stack without pixels. Throws FormatError. */
+export async function readHead(files) {
+  const stop = new AbortController();
+  let head = null;
+  const onHead = (stack) => {
+    head = stack;
+    stop.abort();
+  };
+  await readStack(files, { onHead, onPlane: () => {}, signal: stop.signal }).catch((error) => {
+    if (head === null) {
+      throw error;
+    }
+  });
+  head.release();
+  return head;
+}
+
 /**
  * Reads a case: one file, or the files of a DICOM series. onHead(stack) runs once, onPlane(k) when
  * slice k is there. Resolves to the whole stack. Throws FormatError; an abort of `signal` ends the
@@ -87,14 +106,16 @@ function inWorker(files, { onHead, onPlane, signal }) {
       abort();
     }
     worker.addEventListener('error', (event) =>
-      reject(new FormatError('file', `Unpacking failed: ${event.message ?? 'the page is incomplete'}.`)),
+      reject(
+        new FormatError('', `Unpacking failed: ${event.message ?? 'the page is incomplete'}.`),
+      ),
     );
     worker.addEventListener('message', ({ data }) => {
       if (signal.aborted) {
         return;
       }
       if (data.type === 'head') {
-        stack = new Stack({ ...data.head, unit: data.head.unit ?? 'HU' });
+        stack = new Stack(data.head);
         onHead(stack);
       } else if (data.type === 'plane') {
         stack.put(data.k, data.values, data.low, data.high);

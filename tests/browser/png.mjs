@@ -10,7 +10,7 @@ const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   return c;
 });
 
-function crc32(bytes) {
+export function crc32(bytes) {
   let c = 0xffffffff;
   for (const byte of bytes) {
     c = TABLE[(c ^ byte) & 255] ^ (c >>> 8);

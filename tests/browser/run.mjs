@@ -10,6 +10,7 @@ import './test_modules.mjs';
 import './test_page.mjs';
 import './test_stage.mjs';
 import './test_volume.mjs';
+import './test_dicom.mjs';
 import './test_overlay.mjs';
 import './test_stream.mjs';
 import './test_shots.mjs';

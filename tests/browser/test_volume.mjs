@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { choose, pixels, text, waitPhase } from './browser.mjs';
-import { encodeDicom, encodeNifti, encodeNiftiGz } from './nifti.mjs';
+import { encodeNifti, encodeNiftiGz } from './nifti.mjs';
 import {
   assertShown,
   check,
@@ -226,62 +226,6 @@ withPage('ruler and area, by mouse and by keyboard', {}, async (page) => {
   assert.ok(await page.isHidden('#h-measures'));
 });
 
-withPage('a DICOM series is one volume, in the order of its positions', {}, async (page) => {
-  mock.reply = silent;
-  const files = Array.from({ length: DEPTH }, (_, i) => {
-    const k = (i * 5) % DEPTH; // not in order
-    return {
-      name: `IM${i}`,
-      mimeType: '',
-      buffer: encodeDicom({
-        width: WIDTH,
-        height: HEIGHT,
-        at: huAt,
-        k,
-        syntax: k % 2 ? '1.2.840.10008.1.2' : '1.2.840.10008.1.2.1',
-      }),
-    };
-  });
-  await choose(page, files);
-  await waitSlice(page, 6);
-  await assertShown(page, 6);
-  await page.locator('#stage').focus();
-  await page.keyboard.press('Home');
-  await waitSlice(page, 0);
-  await assertShown(page, 0);
-  while (mock.requests.length < 1) {
-    await page.waitForTimeout(20);
-  }
-  const [{ body, headers }] = mock.requests;
-  assert.equal(headers['content-type'], 'application/zip');
-  assert.equal(body.toString('latin1', 0, 4), 'PK\x03\x04');
-  for (const { buffer } of files) {
-    assert.ok(body.includes(buffer), 'a slice is not in the zip as it was');
-  }
-  assert.ok(!body.includes('IM3'), 'names of files travel');
-  assert.ok(!(await page.content()).includes('Nobody'), 'a name is on the page');
-});
-
-withPage('a single DICOM slice is a picture, as it is stored', {}, async (page) => {
-  mock.reply = silent;
-  const buffer = encodeDicom({
-    width: WIDTH,
-    height: HEIGHT,
-    at: huAt,
-    k: 6,
-    orientation: '-1\\0\\0\\0\\-1\\0', // on the belly: in a volume it would be turned
-  });
-  await choose(page, { name: 'one.dcm', mimeType: '', buffer });
-  while (mock.requests.length < 1) {
-    await page.waitForTimeout(20);
-  }
-  await assertShown(page, 6);
-  const [{ body, headers }] = mock.requests;
-  assert.ok(body.equals(buffer), 'it does not travel as it is');
-  assert.match(await text(page, '#file-facts'), /96 × 80 px · 0\.8 × 0\.8 × 1 mm/);
-  assert.match(headers.accept, /application\/json/);
-});
-
 withPage('files that cannot be read say why, and do not travel', {}, async (page) => {
   const whole = encodeNifti({ size: SIZE, at: huAt });
   const broken = (change) => {
@@ -289,7 +233,6 @@ withPage('files that cannot be read say why, and do not travel', {}, async (page
     change(copy);
     return copy;
   };
-  const dicom = encodeDicom({ width: 8, height: 8, at: () => 0, syntax: '1.2.840.10008.1.2.4.90' });
   for (const [name, buffer, code, detail] of [
     ['short.nii', whole.subarray(0, 9000), 'bad_nifti', /asks for 184672 bytes, the file has 9000/],
     ['pair.hdr', broken((b) => b.write('ni1', 344)), 'bad_nifti', /\.hdr\/\.img pair/],
@@ -297,7 +240,6 @@ withPage('files that cannot be read say why, and do not travel', {}, async (page
     ['dim.nii', broken((b) => b.writeInt16LE(-5, 42)), 'bad_nifti', /-5 × 80 × 12/],
     ['huge.nii', broken((b) => [32000, 32000, 32000].forEach((n, i) => b.writeInt16LE(n, 42 + 2 * i))), 'bad_nifti', /asks for 65536000000352 bytes/],
     ['photo.jpg', Buffer.from('\xff\xd8\xff\xe0 JFIF, and more of it', 'latin1'), 'unsupported_media', /none of PNG, NIfTI/],
-    ['packed.dcm', dicom, 'unsupported_media', /1\.2\.840\.10008\.1\.2\.4\.90.*uncompressed/],
   ]) {
     await choose(page, { name, mimeType: '', buffer });
     await page.waitForFunction(
