@@ -25,6 +25,8 @@ export class ServiceFacts {
     const known = (value) => (Number.isFinite(value) ? value : null);
     return {
       body: known(limits.max_body_bytes),
+      memory: known(limits.max_buffered_bytes),
+      ratio: known(limits.max_inflate_ratio),
       pixels: known(limits.max_pixels),
       slices: known(limits.max_slices),
       time: known(limits.timeout_ms),
@@ -36,28 +38,43 @@ export class ServiceFacts {
     return this.limits.time === null ? 120_000 : this.limits.time + 15_000;
   }
 
-  /** Why something of `size` bytes and these slices would be refused; null when it would not. */
-  refusal(size, stack) {
-    const { body, pixels, slices } = this.limits;
-    if (body !== null && size > body) {
-      return (
-        `It has ${bytes(size)}; this service takes up to ${bytes(body)} (--max-body). ` +
-        'It can be looked at here all the same.'
-      );
-    }
-    if (stack !== null && pixels !== null && stack.width * stack.height > pixels) {
-      return (
-        `A slice has ${count(stack.width * stack.height)} pixels; this service takes up ` +
-        `to ${count(pixels)} (--max-pixels).`
-      );
-    }
-    if (stack !== null && slices !== null && stack.depth > slices) {
-      return (
-        `It has ${count(stack.depth)} slices; this service takes up to ${count(slices)} ` +
-        '(--max-slices). Ask for some of them with “Slices” in the options.'
-      );
-    }
-    return null;
+  /**
+   * Why a file of `size` bytes with these slices (a Stack, null: not known) would be refused; null
+   * when it would not. `chosen`: some of the slices are asked for, and how many is not known here.
+   */
+  refusal(size, stack, chosen) {
+    const { body, memory, ratio, pixels, slices } = this.limits;
+    const { area, depth, unpacked } = stack ?? {};
+    const limits = [
+      [
+        size,
+        body,
+        `It has ${bytes(size)}; this service takes up to ${bytes(body)} (--max-body). It can be ` +
+          'looked at here all the same.',
+      ],
+      [
+        area,
+        pixels,
+        `A slice has ${count(area)} pixels; this service takes up to ${count(pixels)} (--max-pixels).`,
+      ],
+      [
+        size + unpacked,
+        memory,
+        `It unpacks to ${bytes(unpacked)}; this service holds ${bytes(memory)} (--max-buffered).`,
+      ],
+      [
+        unpacked / size,
+        ratio,
+        `It unpacks to over ${count(ratio)} times its size (--max-inflate-ratio). Send it unpacked.`,
+      ],
+      [
+        chosen ? 0 : depth,
+        slices,
+        `It has ${count(depth)} slices; this service takes up to ${count(slices)} (--max-slices). ` +
+          'Ask for some of them with “Slices” in the options.',
+      ],
+    ];
+    return limits.find(([value, limit]) => limit !== null && value > limit)?.[2] ?? null;
   }
 
   start() {

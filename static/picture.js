@@ -11,26 +11,24 @@ export async function readPng(file) {
   if (header === null) {
     return null;
   }
+  const { width, height } = header;
   const head = { depth: 1, unit: 'grey', spacing: null, affine: null, marks: null };
   if (header.depth === 16) {
     const deep = await readDeepGrey(new Uint8Array(await file.arrayBuffer()));
     if (deep !== null) {
-      const { width, height } = header;
       return { head: { ...head, width, height, bits: 16 }, values: deep };
     }
   }
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(file, { colorSpaceConversion: 'none' });
-  } catch {
-    const { width, height } = header;
-    const drawable = width * height <= 2 ** 26;
+  const drawable = width * height <= 2 ** 26;
+  const options = { colorSpaceConversion: 'none' };
+  const bitmap = drawable ? await createImageBitmap(file, options).catch(() => null) : null;
+  if (bitmap === null) {
+    const shown = drawable ? { width, height } : { width: 1, height: 1 };
     return {
-      head: { ...head, width: drawable ? width : 1, height: drawable ? height : 1, broken: true },
+      head: { ...head, ...shown, area: width * height, broken: true },
       values: new Uint8Array(drawable ? width * height : 1),
     };
   }
-  const { width, height } = bitmap;
   const context = plainCanvas(width, height).getContext('2d', { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
   bitmap.close();

@@ -1,7 +1,7 @@
 // Volumes: shown from their own bytes, looked through, measured.
 
 import assert from 'node:assert/strict';
-import { choose, pixels, text, waitPhase } from './browser.mjs';
+import { choose, pixels, SLICE, text, waitPhase } from './browser.mjs';
 import { encodeNifti, encodeNiftiGz } from './nifti.mjs';
 import {
   assertShown,
@@ -260,16 +260,57 @@ withPage('files that cannot be read say why, and do not travel', {}, async (page
   assert.match(await text(page, '[data-warning=not_shown]'), /unpacked|last voxel/);
 });
 
+const LIMITS = [
+  ['max_body_bytes', 1000, () => nii(), /takes up to 1000 bytes \(--max-body\)/],
+  ['max_pixels', 7679, () => nii(), /A slice has 7,680 pixels.*up to 7,679 \(--max-pixels\)/],
+  ['max_pixels', 65535, () => SLICE, /65,536 pixels.*--max-pixels/],
+  ['max_slices', 10, () => nii(), /12 slices.*up to 10 \(--max-slices\)/],
+  ['max_buffered_bytes', 184000, () => niiGz(), /unpacks to 180 KiB.*--max-buffered/],
+  ['max_inflate_ratio', 2, () => niiGz(), /over 2 times its size \(--max-inflate-ratio\)/],
+];
+
 withPage('limits of the service are checked before anything travels', {}, async (page) => {
-  mock.info.limits.max_slices = 10;
+  mock.reply = silent;
+  const { limits } = mock.info;
+  for (const [name, limit, file, detail] of LIMITS) {
+    mock.info.limits = { ...limits, [name]: limit };
+    await page.reload();
+    await page.waitForSelector('#service[data-state=ready]');
+    await choose(page, file());
+    await page.waitForSelector('.problem[data-code=payload_too_large]');
+    assert.match(await text(page, '.problem-detail'), detail, name);
+    if (name === 'max_slices') {
+      await assertShown(page, 6); // it can be looked at all the same
+    }
+  }
+  assert.equal(mock.requests.length, 0);
+});
+
+withPage('what just fits is sent; so are some slices of too many', {}, async (page) => {
+  mock.reply = silent;
+  Object.assign(mock.info.limits, { max_pixels: WIDTH * HEIGHT, max_slices: 10 });
   await page.reload();
   await page.waitForSelector('#service[data-state=ready]');
-  mock.reply = silent;
+  await page.locator('summary').click();
+  await page.locator('#o-slices').fill('0:5');
   await choose(page, nii());
-  await page.waitForSelector('.problem[data-code=payload_too_large]');
-  assert.match(await text(page, '.problem-detail'), /12 slices.*up to 10/);
-  await assertShown(page, 6); // it can be looked at all the same
-  assert.equal(mock.requests.length, 0);
+  await waitText(page, '#busy-text', /queue|Sending/);
+  while (mock.requests.length < 1) {
+    await page.waitForTimeout(20);
+  }
+  assert.equal(mock.requests[0].query.get('slices'), '0:5');
+});
+
+withPage('limits hold for files that are not on the page, too', {}, async (page) => {
+  mock.reply = silent;
+  mock.info.limits.max_pixels = WIDTH * HEIGHT;
+  await page.reload();
+  await page.waitForSelector('#service[data-state=ready]');
+  await choose(page, [nii(), SLICE, { ...SLICE, name: 'cut.nii', buffer: nii().buffer.subarray(0, 9000) }]);
+  await page.waitForFunction(() => document.querySelectorAll('li[data-status=failed]').length > 1);
+  assert.equal(mock.requests.length, 1, 'only the first travels');
+  await page.getByRole('button', { name: /^slice 7\.png/ }).click();
+  assert.match(await text(page, '.problem-detail'), /65,536 pixels/);
 });
 
 withPage('a NIfTI of one slice is a slice', {}, async (page) => {
