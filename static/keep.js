@@ -2,9 +2,10 @@
 
 import { byId, fill } from './dom.js';
 import { percent } from './format.js';
+import { writeGrey } from './png.js';
 import { problemTitle } from './problem.js';
 import { buildReport } from './report.js';
-import { drawPicture, findingsCsv, pngOf, saveBlob, stem } from './save.js';
+import { drawPicture, findingsCsv, labelsOf, pngOf, saveBlob, stem } from './save.js';
 
 export class Keep {
   /** parts: {cases, service, facts, store, say(text)}. */
@@ -48,9 +49,17 @@ export class Keep {
     return drawPicture(view, this.store.state);
   }
 
-  /** The label map is computed by the service once more; it is not part of the first answer. */
+  /**
+   * The label map of a picture is drawn from its masks. That of a volume, on the file's own grid, the
+   * service computes once more.
+   */
   async #labels() {
-    const { item } = this.source();
+    const { item, slice } = this.source();
+    if (item.isPicture) {
+      const png = await writeGrey(slice.width, slice.height, labelsOf(slice));
+      saveBlob(png, `${stem(item.name)}.labels.png`);
+      return;
+    }
     const button = byId('save-labels');
     const words = button.lastChild;
     const tell = (text) => {

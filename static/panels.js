@@ -145,7 +145,7 @@ export function detailsPanel(actions) {
   const timing = el('div');
   const facts = el('dl.facts');
   const command = el('code.command', { tabindex: '0' });
-  const labels = keepButton('save-labels', 'Label map (NIfTI)', actions.saveLabels);
+  const labels = keepButton('save-labels', '', actions.saveLabels);
   const root = panel(
     'details',
     'About this answer',
@@ -176,7 +176,7 @@ export function detailsPanel(actions) {
       command.textContent = '';
     },
     show(slice, { info, roundTrip, file, curl, volume }) {
-      show(labels, volume);
+      labels.lastChild.textContent = `Label map (${volume ? 'NIfTI' : 'PNG'})`;
       command.textContent = curl;
       fill(timing, timingFacts(slice.timing, roundTrip));
       show(timing, Number.isFinite(roundTrip));

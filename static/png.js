@@ -1,4 +1,7 @@
-// Enough of PNG to say what a file is, and to read 16-bit greys, of which a browser keeps 8 bits.
+// Enough of PNG to say what a file is, to read 16-bit greys, of which a browser keeps 8 bits, and to
+// write 8-bit ones.
+
+import { crc32 } from './zip.js';
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
@@ -48,7 +51,7 @@ export async function readDeepGrey(bytes) {
 function dataChunks(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const parts = [];
-  for (let at = 8; at + 12 <= bytes.length;) {
+  for (let at = 8; at + 12 <= bytes.length; ) {
     const length = view.getUint32(at);
     const type = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     if (type === 'IDAT') {
@@ -62,6 +65,33 @@ function dataChunks(bytes) {
 async function inflate(parts) {
   const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream('deflate'));
   return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+/** A grey PNG of 8 bits, as a Blob. */
+export async function writeGrey(width, height, values) {
+  const rows = new Uint8Array((width + 1) * height); // each begins with its filter, none
+  for (let y = 0; y < height; y++) {
+    rows.set(values.subarray(y * width, (y + 1) * width), y * (width + 1) + 1);
+  }
+  const packed = new Blob([rows]).stream().pipeThrough(new CompressionStream('deflate'));
+  const header = new Uint8Array([0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0]);
+  new DataView(header.buffer).setUint32(0, width);
+  new DataView(header.buffer).setUint32(4, height);
+  const chunk = (type, data) => {
+    const bytes = new Uint8Array(12 + data.length);
+    const view = new DataView(bytes.buffer);
+    view.setUint32(0, data.length);
+    bytes.set(
+      [...type].map((c) => c.charCodeAt(0)),
+      4,
+    );
+    bytes.set(data, 8);
+    view.setUint32(8 + data.length, crc32(bytes.subarray(4, -4)));
+    return bytes;
+  };
+  const data = new Uint8Array(await new Response(packed).arrayBuffer());
+  const parts = [chunk('IHDR', header), chunk('IDAT', data), chunk('IEND', [])];
+  return new Blob([new Uint8Array(SIGNATURE), ...parts], { type: 'image/png' });
 }
 
 function unfilter(rows, width, height, stride) {

@@ -53,6 +53,18 @@ export function drawPicture(view, state) {
   return canvas;
 }
 
+/** 0 background, 1 lungs, 2 GGO, 3 consolidation, pixel by pixel: the service's label map. */
+export function labelsOf({ width, height, detections }) {
+  const labels = new Uint8Array(width * height);
+  for (const { className, mask } of detections) {
+    const label = 1 + OBJECT_CLASSES.findIndex((c) => c.name === className);
+    mask?.data.forEach((inside, i) => {
+      labels[i] = Math.max(labels[i], inside * label);
+    });
+  }
+  return labels;
+}
+
 export function pngOf(canvas) {
   return new Promise((resolve) => {
     canvas.toBlob(resolve, 'image/png');

@@ -14,6 +14,8 @@ import {
 } from './browser.mjs';
 import { infoOf, sendJson, sliceOf } from './mock.mjs';
 import { nii, onMock, save, silent, waitText } from './pages.mjs';
+import { phantomPng } from './png.mjs';
+import { answerOf, labelAt } from './volume.mjs';
 
 // Below a prefix, so that every address on the page has to be a relative one.
 const SIZE = { width: 256, height: 256 };
@@ -284,4 +286,38 @@ withPage('answer, picture and command to take away', { acceptDownloads: true }, 
     await text(page, '.command'),
     `curl --data-binary '@slice 7.png' '${mock.url}v1/predict?masks=rle'`,
   );
+});
+
+withPage('the label map of a slice is a PNG of its classes', { acceptDownloads: true }, async (page) => {
+  const [width, height] = [96, 80];
+  mock.reply = (request, response) => sendJson(response, 200, answerOf(6, [width, height, 12]));
+  await showSlice(page, { ...SLICE, buffer: phantomPng(width, height) });
+  assert.equal(await text(page, '#save-labels'), 'Label map (PNG)');
+  // What is hidden on the page is in the map all the same.
+  await page.locator('[data-layer=ggo]').uncheck();
+  const { name, bytes } = await save(page, '#save-labels');
+  assert.equal(name, 'slice 7.labels.png');
+  assert.equal(mock.requests.length, 1, 'it is no second request');
+  // Read by the browser's own decoder.
+  const greys = await page.evaluate(async (base64) => {
+    const data = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+    const bitmap = await createImageBitmap(new Blob([data], { type: 'image/png' }));
+    const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
+    const context = canvas.getContext('2d');
+    context.drawImage(bitmap, 0, 0);
+    const pixels = context.getImageData(0, 0, bitmap.width, bitmap.height).data;
+    return [bitmap.width, bitmap.height, ...pixels.filter((_, i) => i % 4 === 0)];
+  }, bytes.toString('base64'));
+  assert.deepEqual(greys.slice(0, 2), [width, height]);
+  const seen = new Set();
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const label = labelAt(x, y, 6, [width, height, 12]);
+      seen.add(label);
+      assert.equal(greys[2 + y * width + x], label, `${x},${y}`);
+    }
+  }
+  assert.deepEqual([...seen].sort(), [0, 1, 2, 3]);
+  assert.equal(bytes[24], 8, 'bits');
+  assert.equal(bytes[25], 0, 'grey');
 });
