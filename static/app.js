@@ -47,9 +47,9 @@ function announce(text) {
   byId('status').textContent = text;
 }
 
-/** What the file is, in a line that may be too long for its place. */
+/** What the file is. */
 function describe(text) {
-  Object.assign(byId('file-facts'), { textContent: text, title: text });
+  byId('file-facts').textContent = text;
 }
 
 /* ---- cases ---- */
@@ -92,7 +92,8 @@ cases.addEventListener('current', ({ detail: { item } }) => {
   store.set({ selected: null, hovered: null, cursor: null, measures: item?.measures ?? [] });
   viewer.show(null);
   files.show(cases.list, item);
-  byId('file-name').textContent = item?.name ?? 'No slice yet';
+  const name = item?.name ?? 'No slice yet';
+  Object.assign(byId('file-name'), { textContent: name, title: name });
   describe(item === null ? '' : bytes(item.size));
   if (item?.problem) {
     showProblem(item);

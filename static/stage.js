@@ -103,6 +103,7 @@ export class Stage {
       bytes(size),
     ]
       .filter(Boolean)
+      .map((part) => part.replaceAll(' ', '\u00a0')) // lines break between them
       .join(' · ');
   }
 

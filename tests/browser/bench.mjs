@@ -33,7 +33,7 @@ function watchDrop() {
       window.whole = new Promise((resolve) => {
         const timer = setInterval(() => {
           const words = document.getElementById('file-facts').textContent;
-          if (/ px /.test(words) && !/unpacked/.test(words)) {
+          if (/px/.test(words) && !/unpacked/.test(words)) {
             clearInterval(timer);
             resolve(performance.now() - dropped);
           }

@@ -1,4 +1,4 @@
-// Screenshots of the main states at three sizes, into build/, to be looked at.
+// Screenshots of the main states at three sizes, dark and light, into build/, to be looked at.
 
 import { test } from 'node:test';
 import { BUILD, choose, openPage, showSlice, waitPhase, withEnd } from './browser.mjs';
@@ -23,10 +23,15 @@ for (const [width, height] of SIZES) {
   test(`pictures of the page at ${width} by ${height}`, async (t) => {
     const mock = await new Mock().start();
     t.after(() => mock.stop());
-    const options = { width, height, allowed: [429], colorScheme: width > 3000 ? 'dark' : 'light' };
+    const options = { width, height, allowed: [429] };
     await withEnd(await openPage(mock.url, options), async (page) => {
-      const shoot = (name, fullPage = false) =>
-        page.screenshot({ path: `${BUILD}viewer-${width}-${name}.png`, fullPage });
+      const shoot = async (name, fullPage = false) => {
+        for (const colorScheme of ['dark', 'light']) {
+          await page.emulateMedia({ colorScheme });
+          const path = `${BUILD}viewer-${width}-${name}-${colorScheme}.png`;
+          await page.screenshot({ path, fullPage });
+        }
+      };
       await page.waitForSelector('#service[data-state=ready]');
       await shoot('empty');
       mock.reply = (request, response) => sendJson(response, 200, sliceOf({ width: 256 }));
