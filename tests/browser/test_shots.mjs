@@ -23,7 +23,7 @@ for (const [width, height] of SIZES) {
   test(`pictures of the page at ${width} by ${height}`, async (t) => {
     const mock = await new Mock().start();
     t.after(() => mock.stop());
-    const options = { width, height, allowed: [429] };
+    const options = { width, height, allowed: [429], reducedMotion: 'reduce' };
     await withEnd(await openPage(mock.url, options), async (page) => {
       const shoot = async (name, fullPage = false) => {
         for (const colorScheme of ['dark', 'light']) {
