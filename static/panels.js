@@ -145,7 +145,7 @@ export function detailsPanel(actions) {
   const timing = el('div');
   const facts = el('dl.facts');
   const command = el('code.command', { tabindex: '0' });
-  const labels = keepButton('save-labels', '', actions.saveLabels);
+  const labels = keepButton('save-labels', 'Label map', actions.saveLabels);
   const root = panel(
     'details',
     'About this answer',
