@@ -40,6 +40,17 @@ for (const [name, program, there] of programs()) {
       return answer.json();
     };
 
+    /** A page with the viewer's answer to the same. */
+    const openAsked = async () => {
+      const page = await openPage(service.url);
+      await page.waitForSelector('#service[data-state=ready]');
+      await page.locator('summary').click();
+      await page.locator('#o-threshold').fill(ALL.score_threshold);
+      await page.locator('#o-max').fill(ALL.max_detections);
+      await showSlice(page);
+      return page;
+    };
+
     test('the page loads under a prefix and says what it stands on', async () => {
       const page = await openPage(service.url);
       await page.waitForSelector('#service[data-state=ready]');
@@ -53,12 +64,7 @@ for (const [name, program, there] of programs()) {
     });
 
     test('a slice goes in, everything the service found comes out', async () => {
-      const page = await openPage(service.url);
-      await page.waitForSelector('#service[data-state=ready]');
-      await page.locator('summary').click();
-      await page.locator('#o-threshold').fill(ALL.score_threshold);
-      await page.locator('#o-max').fill(ALL.max_detections);
-      await showSlice(page);
+      const page = await openAsked();
       const direct = await ask();
       assert.equal(
         await page.locator('.findings tbody tr').count(),
@@ -85,12 +91,7 @@ for (const [name, program, there] of programs()) {
         t.skip('the model found nothing on the phantom');
         return;
       }
-      const page = await openPage(service.url);
-      await page.waitForSelector('#service[data-state=ready]');
-      await page.locator('summary').click();
-      await page.locator('#o-threshold').fill(ALL.score_threshold);
-      await page.locator('#o-max').fill(ALL.max_detections);
-      await showSlice(page);
+      const page = await openAsked();
       const union = await page.evaluate(
         async (list) => {
           const { decodeMask } = await import(new URL('rle.js', document.baseURI));
