@@ -94,7 +94,7 @@ export function burdenPanel() {
             'dd',
             count(px),
             el('small', ' px'),
-            Number.isFinite(mm2) ? el('small', ` · ${count(mm2)} mm²`) : null,
+            Number.isFinite(mm2) ? el('div', el('small', `${count(mm2)} mm²`)) : null,
           ),
         );
       const part = (name, px) =>

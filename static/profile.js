@@ -4,7 +4,7 @@ import { el } from './dom.js';
 import { percent } from './format.js';
 import { objectClass } from './palette.js';
 
-const EDGES = { left: 34, top: 8, right: 8, bottom: 18 }; // around the plot, at 16 px per rem
+const EDGES = { left: 40, top: 8, right: 8, bottom: 18 }; // around the plot, at 16 px per rem
 const STEPS = [0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1]; // ends of the axis
 
 /**
