@@ -4,8 +4,9 @@
  * Both are linear, so nothing of the fine plane between them has to exist. The result's pixels of
  * one parity (2y + a, 2x + b) see two coarse rows and columns only, y + a - 1 and y + a: for each
  * of the four parities the two layers are one 2x2 convolution of the coarse plane. That is computed
- * by Winograd's minimal filtering F(2x2, 2x2), nine products for sixteen, as a batched matrix
- * product over tiles of 2x2 results:
+ * by Winograd's minimal filtering F(2x2, 2x2), nine products for sixteen, over tiles of 2x2
+ * results; a block of tiles is transformed, multiplied and transformed back while it is in the
+ * cache:
  *
  *   row of data    (d0 - d1, d1, d1 - d2)
  *   row of filter  (g0, g0 + g1, g1)
@@ -15,13 +16,22 @@
  * the plane: one bias vector for each of the nine combinations of first, inner, last row and
  * column.
  */
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/base/vector.h"
 #include "model/nn/compile.h"
+#include "model/nn/strip.h"
 
-enum { POINTS = 9, PARITIES = 4, TAPS = 2, EDGES = 3 };
+enum {
+    POINTS = 9,
+    PARITIES = 4,
+    TAPS = 2,
+    EDGES = 3,
+    MOST_TILES = 96, /* of a block */
+    LINE = 16        /* floats: keeps points out of one another's cache sets */
+};
 
 /* ---- weights ---- */
 
@@ -101,19 +111,36 @@ static void filter_points(float *out, const float *kernel, int64_t count)
         }
 }
 
-/* Plain: (parity, point, in, out). */
+static const struct strip_kernels *kernels_for(int64_t out)
+{
+    return strip_kernels_for(strip_lanes(), out);
+}
+
+/* (point, panel, in, width) from (point, in, out). */
+static void pack_panels(float *packed, const float *points, int64_t in, int64_t out)
+{
+    int64_t width = kernels_for(out)->width;
+    for (int64_t point = 0; point < POINTS; point++, points += in * out)
+        for (int64_t o = 0; o < out; o += width)
+            for (int64_t i = 0; i < in; i++, packed += width)
+                memcpy(packed, points + i * out + o, (size_t)width * sizeof *packed);
+}
+
+/* (parity, point, panel, in, width). */
 static int fill_weight(struct plan *plan, struct pack *pack, struct error *err)
 {
     struct sources s = sources_of(plan, pack->node);
     int64_t count = s.in * s.out;
     int rc = 0;
     float *spread = split_taps(s.spread, 4, false), *conv = split_taps(s.conv, 9, true);
-    float *kernel = malloc((size_t)(TAPS * TAPS * count) * sizeof *kernel);
+    float *kernel = malloc((size_t)((TAPS * TAPS + POINTS) * count) * sizeof *kernel);
     TRY(spread && conv && kernel ? 0
                                  : error_set(err, ERR_MEMORY, "out of memory for packing weights"));
+    float *points = kernel + TAPS * TAPS * count;
     for (int p = 0; p < PARITIES; p++) {
         TRY(parity_kernel(kernel, spread, conv, &s, p / 2, p % 2, err));
-        filter_points(pack->plain + (int64_t)p * POINTS * count, kernel, count);
+        filter_points(points, kernel, count);
+        pack_panels(pack->plain + (int64_t)p * POINTS * count, points, s.in, s.out);
     }
 done:
     free(spread);
@@ -144,73 +171,109 @@ static int fill_bias(struct plan *plan, struct pack *pack, struct error *err)
     return 0;
 }
 
-/* ---- kernels; number: n, h, w (coarse), channels, parity, ReLU ---- */
+/* ---- transforms, eight channels at a time ---- */
 
-/* Written out without inner loops, which the compiler would not vectorise around. */
-VECTORIZED static void data_points(float *restrict out, int64_t stride,
+typedef float eight __attribute__((vector_size(32), aligned(4), may_alias));
+typedef int32_t eight_bits __attribute__((vector_size(32), may_alias));
+
+/* Channel c of point k of a tile lies at k * point + c / lanes * block + c % lanes. */
+struct points {
+    int64_t point, block, lanes;
+};
+
+/* Macros, since functions would pass vectors that not all processors have. */
+#define AT(POINTER) (*(const eight *)(const void *)(POINTER))
+#define PUT(POINTER) (*(eight *)(void *)(POINTER))
+
+static inline int64_t offset_of(const struct points *l, int64_t channel)
+{
+    return channel / l->lanes * l->block + channel % l->lanes;
+}
+
+VECTORIZED static void data_points(float *points, const struct points *l,
                                    const float *const d[POINTS], int64_t channels)
 {
-    const float *d0 = d[0], *d1 = d[1], *d2 = d[2], *d3 = d[3], *d4 = d[4], *d5 = d[5], *d6 = d[6],
-                *d7 = d[7], *d8 = d[8];
-#pragma GCC ivdep
-    for (int64_t c = 0; c < channels; c++) {
-        float a0 = d0[c] - d3[c], a1 = d1[c] - d4[c], a2 = d2[c] - d5[c];
-        float b0 = d3[c], b1 = d4[c], b2 = d5[c];
-        float e0 = d3[c] - d6[c], e1 = d4[c] - d7[c], e2 = d5[c] - d8[c];
-        out[c] = a0 - a1;
-        out[stride + c] = a1;
-        out[2 * stride + c] = a1 - a2;
-        out[3 * stride + c] = b0 - b1;
-        out[4 * stride + c] = b1;
-        out[5 * stride + c] = b1 - b2;
-        out[6 * stride + c] = e0 - e1;
-        out[7 * stride + c] = e1;
-        out[8 * stride + c] = e1 - e2;
-    }
-}
-
-/* p: 0 coarse plane (n, h, w, c), 1 points (9, tiles, c), 2 zeros (c) */
-static void kernel_data(const struct step *step, void *const *p)
-{
-    const float *plane = p[0], *zeros = p[2];
-    float *points = p[1];
-    int64_t n = step->number[0], h = step->number[1], w = step->number[2], c = step->number[3];
-    int64_t a = step->number[4] / 2, b = step->number[4] % 2;
-    int64_t rows = h / 2, columns = w / 2, tiles = n * rows * columns;
-#pragma omp parallel for schedule(static)
-    for (int64_t tile = 0; tile < tiles; tile++) {
-        int64_t image = tile / (rows * columns);
-        int64_t y0 = tile / columns % rows * 2 + a - 1, x0 = tile % columns * 2 + b - 1;
-        const float *d[POINTS];
-        for (int k = 0; k < POINTS; k++) {
-            int64_t y = y0 + k / 3, x = x0 + k % 3;
-            bool inside = y >= 0 && y < h && x >= 0 && x < w;
-            d[k] = inside ? plane + ((image * h + y) * w + x) * c : zeros;
+    for (int64_t c = 0; c < channels; c += 8) {
+        float *out = points + offset_of(l, c);
+        for (int row = 0; row < 3; row++) {
+            const float *const *one = d + (row ? 3 : 0), *const *two = d + (row ? 6 : 3);
+            eight r[3];
+            for (int x = 0; x < 3; x++) {
+                r[x] = AT(one[x] + c);
+                if (row != 1)
+                    r[x] -= AT(two[x] + c);
+            }
+            PUT(out + row * 3 * l->point) = r[0] - r[1];
+            PUT(out + (row * 3 + 1) * l->point) = r[1];
+            PUT(out + (row * 3 + 2) * l->point) = r[1] - r[2];
         }
-        data_points(points + tile * c, tiles * c, d, c);
     }
 }
 
-static inline float clip(float v, bool relu)
-{
-    return relu && !(v > 0) ? 0 : v;
-}
-
-VECTORIZED static void results(float *const out[4], const float *restrict m, int64_t stride,
+VECTORIZED static void results(float *const out[4], const float *products, const struct points *l,
                                const float *const bias[4], int64_t channels, bool relu)
 {
-    float *o0 = out[0], *o1 = out[1], *o2 = out[2], *o3 = out[3];
-    const float *b0 = bias[0], *b1 = bias[1], *b2 = bias[2], *b3 = bias[3];
-#pragma GCC ivdep
-    for (int64_t c = 0; c < channels; c++) {
-        float m3 = m[3 * stride + c], m4 = m[4 * stride + c], m5 = m[5 * stride + c];
-        float p0 = m[c] + m3, p1 = m[stride + c] + m4, p2 = m[2 * stride + c] + m5;
-        float q0 = m3 - m[6 * stride + c], q1 = m4 - m[7 * stride + c], q2 = m5 - m[8 * stride + c];
-        o0[c] = clip(p0 + p1 + b0[c], relu);
-        o1[c] = clip(p1 - p2 + b1[c], relu);
-        o2[c] = clip(q0 + q1 + b2[c], relu);
-        o3[c] = clip(q1 - q2 + b3[c], relu);
+    for (int64_t c = 0; c < channels; c += 8) {
+        const float *m = products + offset_of(l, c);
+        eight p[3], q[3];
+        for (int x = 0; x < 3; x++) {
+            eight middle = AT(m + (3 + x) * l->point);
+            p[x] = AT(m + x * l->point) + middle;
+            q[x] = middle - AT(m + (6 + x) * l->point);
+        }
+        eight made[4] = {p[0] + p[1], p[1] - p[2], q[0] + q[1], q[1] - q[2]};
+        for (int k = 0; k < 4; k++) {
+            eight v = made[k] + AT(bias[k] + c);
+            if (relu)
+                v = (eight)((eight_bits)v & (v > 0));
+            PUT(out[k] + c) = v;
+        }
     }
+}
+
+/* ---- a block of tiles ---- */
+
+/* step->number[]; h and w: of the coarse plane, both even */
+enum { N, H, W, IN, OUT, RELU, THREADS, NUMBERS };
+
+struct tiling {
+    int64_t rows, columns, all; /* tiles of an image, of all */
+    int64_t blocks, tiles;      /* of a parity; at most of a block */
+    int64_t scratch;            /* floats of a thread */
+};
+
+static struct tiling tiling_of(const int64_t number[NUMBERS])
+{
+    struct tiling t = {.rows = number[H] / 2, .columns = number[W] / 2};
+    t.all = number[N] * t.rows * t.columns;
+    t.blocks = (t.all + MOST_TILES - 1) / MOST_TILES;
+    t.tiles = (t.all + t.blocks - 1) / t.blocks;
+    t.scratch = POINTS * (t.tiles * (number[IN] + number[OUT]) + 2 * LINE);
+    return t;
+}
+
+struct call {
+    const float *plane, *weight, *bias, *zeros; /* zeros: (in) */
+    float *result;
+    const int64_t *number;
+    struct tiling tiling;
+};
+
+static void data_of(float *points, const struct points *l, const struct call *call, int64_t tile,
+                    int parity)
+{
+    const struct tiling *t = &call->tiling;
+    int64_t h = call->number[H], w = call->number[W], in = call->number[IN];
+    int64_t image = tile / (t->rows * t->columns);
+    int64_t y0 = tile / t->columns % t->rows * 2 + parity / 2 - 1;
+    int64_t x0 = tile % t->columns * 2 + parity % 2 - 1;
+    const float *d[POINTS];
+    for (int k = 0; k < POINTS; k++) {
+        int64_t y = y0 + k / 3, x = x0 + k % 3;
+        bool inside = y >= 0 && y < h && x >= 0 && x < w;
+        d[k] = inside ? call->plane + ((image * h + y) * w + x) * in : call->zeros;
+    }
+    data_points(points, l, d, in);
 }
 
 static int64_t edge_of(int64_t i, int64_t count)
@@ -218,27 +281,65 @@ static int64_t edge_of(int64_t i, int64_t count)
     return i == 0 ? 0 : i == count - 1 ? 2 : 1;
 }
 
-/* p: 0 products (9, tiles, c), 1 result (n, 2h, 2w, c), 2 biases. h and w are even. */
-static void kernel_results(const struct step *step, void *const *p)
+static void results_of(const float *products, const struct points *l, const struct call *call,
+                       int64_t tile, int parity)
 {
-    const float *products = p[0], *biases = p[2];
-    float *plane = p[1];
-    int64_t n = step->number[0], h = step->number[1], w = step->number[2], c = step->number[3];
-    int64_t a = step->number[4] / 2, b = step->number[4] % 2;
-    int64_t rows = h / 2, columns = w / 2, tiles = n * rows * columns;
-#pragma omp parallel for schedule(static)
-    for (int64_t tile = 0; tile < tiles; tile++) {
-        int64_t image = tile / (rows * columns);
-        float *out[4];
-        const float *bias[4];
-        for (int k = 0; k < 4; k++) {
-            int64_t y = (tile / columns % rows * 2 + k / 2) * 2 + a;
-            int64_t x = (tile % columns * 2 + k % 2) * 2 + b;
-            out[k] = plane + ((image * 2 * h + y) * 2 * w + x) * c;
-            bias[k] = biases + (edge_of(y, 2 * h) * EDGES + edge_of(x, 2 * w)) * c;
-        }
-        results(out, products + tile * c, tiles * c, bias, c, step->number[5]);
+    const struct tiling *t = &call->tiling;
+    int64_t h = 2 * call->number[H], w = 2 * call->number[W], c = call->number[OUT];
+    int64_t image = tile / (t->rows * t->columns);
+    float *out[4];
+    const float *bias[4];
+    for (int k = 0; k < 4; k++) {
+        int64_t y = (tile / t->columns % t->rows * 2 + k / 2) * 2 + parity / 2;
+        int64_t x = (tile % t->columns * 2 + k % 2) * 2 + parity % 2;
+        out[k] = call->result + ((image * h + y) * w + x) * c;
+        bias[k] = call->bias + (edge_of(y, h) * EDGES + edge_of(x, w)) * c;
     }
+    results(out, products, l, bias, c, call->number[RELU]);
+}
+
+static void run_block(const struct call *call, float *scratch, int parity, int64_t block)
+{
+    const struct tiling *t = &call->tiling;
+    const struct strip_kernels *kernels = kernels_for(call->number[OUT]);
+    int64_t in = call->number[IN], out = call->number[OUT], width = kernels->width;
+    int64_t first = block * t->tiles, lanes = kernels->lanes, panel = in * width;
+    int64_t tiles = t->all - first < t->tiles ? t->all - first : t->tiles;
+    const struct points given = {tiles * in + LINE, tiles * lanes, lanes},
+                        made = {tiles * out + LINE, tiles * lanes, lanes};
+    float *data = scratch, *products = scratch + POINTS * given.point;
+    const float *weight = call->weight + parity * POINTS * in * out;
+    for (int64_t k = 0; k < tiles; k++)
+        data_of(data + k * lanes, &given, call, first + k, parity);
+    for (int p = 0; p < POINTS; p++)
+        for (int64_t o = 0; o < out; o += width, weight += panel) {
+            bool last = p + 1 == POINTS && o + width == out;
+            strip_run(kernels, &(struct strip_product){
+                                   .y = products + p * made.point + o * tiles,
+                                   .x = data + p * given.point,
+                                   .panel = weight,
+                                   .next = last ? NULL : weight + panel,
+                                   .rows = tiles,
+                                   .in = in,
+                                   .x_block = given.block,
+                                   .y_block = made.block,
+                               });
+        }
+    for (int64_t k = 0; k < tiles; k++)
+        results_of(products + k * lanes, &made, call, first + k, parity);
+}
+
+/* p: 0 coarse plane (n, h, w, in), 1 weights, 2 biases, 3 zeros (in), 4 scratch, 5 result (n, 2h,
+ * 2w, out) */
+static void kernel_upconv(const struct step *step, void *const *p)
+{
+    const struct call call = {p[0], p[1], p[2], p[3], p[5], step->number, tiling_of(step->number)};
+    float *scratch = p[4];
+    int64_t blocks = call.tiling.blocks;
+#pragma omp parallel for schedule(static) num_threads(step->number[THREADS])
+    for (int64_t item = 0; item < PARITIES * blocks; item++)
+        run_block(&call, scratch + omp_get_thread_num() * call.tiling.scratch, (int)(item / blocks),
+                  item % blocks);
 }
 
 /* ---- the op ---- */
@@ -247,42 +348,27 @@ static int upconv_forward(struct plan *plan, int index, struct error *err)
 {
     const struct node *node = plan_node(plan, index);
     struct shape in = plan_shape(plan, node->input[0]), out = plan_shape(plan, index);
-    int64_t tiles = (int64_t)in.n * (in.h / 2) * (in.w / 2);
-    int64_t filter = (int64_t)in.c * out.c;
+    const int64_t number[NUMBERS] = {
+        in.n, in.h, in.w, in.c, out.c, node->relu, omp_get_max_threads()};
     dnnl_memory_desc_t coarse = md_4d(in, dnnl_nhwc), fine = md_4d(out, dnnl_nhwc);
-    dnnl_memory_desc_t points_md = md_of(3, (const int64_t[]){POINTS, tiles, in.c}, dnnl_abc);
-    dnnl_memory_desc_t weight_md = md_of(3, (const int64_t[]){POINTS, in.c, out.c}, dnnl_abc);
-    dnnl_memory_desc_t products_md = md_of(3, (const int64_t[]){POINTS, tiles, out.c}, dnnl_abc);
-    dnnl_memory_desc_t all_md = md_of(1, (const int64_t[]){PARITIES * POINTS * filter}, dnnl_a);
-    dnnl_memory_desc_t bias_md = md_of(1, (const int64_t[]){EDGES * EDGES * out.c}, dnnl_a);
-    dnnl_memory_desc_t zeros_md = md_of(1, (const int64_t[]){in.c}, dnnl_a);
-
-    int plane = plan_in_layout(plan, plan_value(plan, node->input[0]), &coarse, err);
-    int weights = plan_pack(plan, index, 0, &all_md, &all_md, fill_weight, err);
-    int bias = plan_pack(plan, index, 1, &bias_md, &bias_md, fill_bias, err);
-    int zeros = plan_constant(plan, &zeros_md, err), result = plan_new_slot(plan, &fine, err);
-    int points = plan_new_slot(plan, &points_md, err);
-    int products = plan_new_slot(plan, &products_md, err);
-    if (weights < 0)
+    dnnl_memory_desc_t weight =
+        md_of(1, (const int64_t[]){(int64_t)PARITIES * POINTS * in.c * out.c}, dnnl_a);
+    dnnl_memory_desc_t bias = md_of(1, (const int64_t[]){EDGES * EDGES * out.c}, dnnl_a);
+    dnnl_memory_desc_t zeros = md_of(1, (const int64_t[]){in.c}, dnnl_a);
+    const int slots[] = {
+        plan_in_layout(plan, plan_value(plan, node->input[0]), &coarse, err),
+        plan_pack(plan, index, 0, &weight, &weight, fill_weight, err),
+        plan_pack(plan, index, 1, &bias, &bias, fill_bias, err),
+        plan_constant(plan, &zeros, err),
+        plan_floats(plan, number[THREADS] * tiling_of(number).scratch, err),
+        plan_new_slot(plan, &fine, err),
+    };
+    struct step *step = plan_add_kernel(plan, kernel_upconv, 6, slots, err);
+    if (!step)
         return -1;
-    plan_set_value(plan, index, result);
-    for (int parity = 0; parity < PARITIES; parity++) {
-        int weight = plan_constant_part(plan, weights, parity * POINTS * filter, &weight_md, err);
-        struct step *step =
-            plan_add_kernel(plan, kernel_data, 3, (const int[]){plane, points, zeros}, err);
-        const int64_t numbers[] = {in.n, in.h, in.w, in.c, parity, 0};
-        if (!step)
-            return -1;
-        memcpy(step->number, numbers, sizeof numbers);
-        if (weight < 0 || plan_add_product(plan, points, weight, products, err) != 0)
-            return -1;
-        step = plan_add_kernel(plan, kernel_results, 3, (const int[]){products, result, bias}, err);
-        if (!step)
-            return -1;
-        memcpy(step->number, numbers, sizeof numbers);
-        step->number[3] = out.c;
-        step->number[5] = node->relu;
-    }
+    plan_set_value(plan, index, slots[5]);
+    memcpy(step->number, number, sizeof number);
+    step->product = true;
     return 0;
 }
 

@@ -1,5 +1,7 @@
 #include "model/nn/passes.h"
 
+#include "model/nn/strip.h"
+
 int passes_resolve(const struct node *nodes, int node)
 {
     while (nodes[node].alias >= 0)
@@ -98,6 +100,7 @@ static void compose_upsampled(struct node *nodes, int count, const bool *pinned,
     if (spread->kind != OP_DECONV || spread->relu || spread->kernel != 2 || conv->kernel != 3 ||
         conv->stride != 1 || conv->pad != 1 || conv->groups != 1 || spread->shape.h % 4 ||
         spread->shape.w % 4 || /* whole tiles of 2x2 coarse pixels */
+        nodes[spread->input[0]].shape.c % STRIP_CHANNELS || conv->shape.c % STRIP_CHANNELS ||
         !private_to_one_reader(nodes, count, pinned, x))
         return;
     conv->kind = OP_UPCONV;

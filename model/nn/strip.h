@@ -16,7 +16,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { STRIP_CHUNK = 128 /* input channels at a time: their weights stay in the nearest cache */ };
+enum {
+    STRIP_CHUNK = 128,  /* input channels at a time: their weights stay in the nearest cache */
+    STRIP_CHANNELS = 32 /* there are kernels for multiples of this, whatever the processor */
+};
 
 struct strip;
 
@@ -31,8 +34,8 @@ struct strip_kernels {
 /* Lanes of this processor's vectors: 16 with AVX-512, else 8. */
 int strip_lanes(void);
 
-/* The widest for values of `lanes` (8 or 16) whose panels divide `out`, a multiple of 32 (with 16
- * lanes) or 16. */
+/* The widest for values of `lanes` (8 or 16) whose panels divide `out`, a multiple of
+ * STRIP_CHANNELS. */
 const struct strip_kernels *strip_kernels_for(int lanes, int64_t out);
 
 /* y = relu(x * panel + bias + residual) for some rows and the results of one panel. */

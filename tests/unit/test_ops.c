@@ -101,10 +101,11 @@ static const struct example examples[] = {
     {OP_CONV, 1, 16, 7, 7, 32, 2, 2, 0, 1, UPSAMPLED | RUNNING | RELU | LEAD},
     {OP_CONV, 1, 24, 4, 4, 32, 2, 2, 0, 1, UPSAMPLED | BIAS | SECOND_READER},
     {OP_UPCONV, 3, 32, 14, 14, 32, 3, 1, 1, 1, BIAS | RELU | LAST | LEAD},
-    {OP_UPCONV, 1, 20, 6, 4, 12, 3, 1, 1, 1, BIAS | TRAIL},
-    {OP_UPCONV, 2, 7, 2, 2, 5, 3, 1, 1, 1, RUNNING | RELU},
-    {OP_UPCONV, 2, 16, 4, 10, 16, 3, 1, 1, 1, BATCH},
-    {OP_UPCONV, 2, 16, 7, 5, 16, 3, 1, 1, 1, BIAS | RELU}, /* odd: stays two ops */
+    {OP_UPCONV, 1, 96, 6, 4, 32, 3, 1, 1, 1, BIAS | TRAIL},
+    {OP_UPCONV, 2, 32, 2, 2, 64, 3, 1, 1, 1, RUNNING | RELU},
+    {OP_UPCONV, 2, 32, 4, 10, 32, 3, 1, 1, 1, BATCH},
+    {OP_UPCONV, 2, 32, 7, 5, 32, 3, 1, 1, 1, BIAS | RELU}, /* odd: stays two ops */
+    {OP_UPCONV, 2, 32, 4, 6, 20, 3, 1, 1, 1, BIAS | RELU}, /* so do few channels */
     /* Linear layers: behind RoIs in either layout, behind each other, few outputs. */
     {OP_LINEAR, 5, 16, 7, 7, 48, 0, 0, 0, 0, RELU | LAST | TRAIL},
     {OP_LINEAR, 5, 16, 7, 7, 48, 0, 0, 0, 0, RELU},

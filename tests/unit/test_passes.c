@@ -131,17 +131,17 @@ END_TEST
 /* ---- transposed convolutions ---- */
 
 /* x -> transposed convolution -> convolution; which kind the second becomes for inference. */
-static enum op_kind behind_transposed(int factor, int side, int kernel, int stride, int pad,
-                                      int groups, bool relu, bool inference)
+static enum op_kind behind_transposed(int channels, int factor, int side, int kernel, int stride,
+                                      int pad, int groups, bool relu, bool inference)
 {
     struct rig rig;
     struct node nodes[32];
     rig_open(&rig);
     struct graph *g = &rig.graph;
-    int x = graph_input(g, 16, side, side, LAYOUT_NCHW);
+    int x = graph_input(g, channels, side, side, LAYOUT_NCHW);
     int up = graph_deconv(g, x, "up", 16, factor);
-    int y =
-        graph_conv(g, relu ? graph_relu(g, up) : up, "conv", 16, kernel, stride, pad, groups, true);
+    int y = graph_conv(g, relu ? graph_relu(g, up) : up, "conv", channels, kernel, stride, pad,
+                       groups, true);
     rig_output(&rig, y, LAYOUT_NCHW);
     passed(&rig, nodes, inference);
     ck_assert_int_eq(nodes[up].dead, nodes[y].composed >= 0);
@@ -155,19 +155,21 @@ static enum op_kind behind_transposed(int factor, int side, int kernel, int stri
 START_TEST(transposed_convolutions_merge_with_what_reads_them)
 {
     const enum op_kind apart = OP_KINDS;
-    ck_assert_int_eq(behind_transposed(2, 6, 2, 2, 0, 1, false, true), OP_CONV);
-    ck_assert_int_eq(behind_transposed(3, 6, 3, 3, 0, 1, false, true), OP_CONV);
-    ck_assert_int_eq(behind_transposed(2, 6, 3, 1, 1, 1, false, true), OP_UPCONV);
-    ck_assert_int_eq(behind_transposed(2, 6, 2, 2, 0, 1, false, false), apart);
-    ck_assert_int_eq(behind_transposed(2, 6, 3, 1, 1, 1, false, false), apart);
-    ck_assert_int_eq(behind_transposed(2, 6, 2, 2, 0, 1, true, true), apart);
-    ck_assert_int_eq(behind_transposed(2, 6, 3, 1, 1, 1, true, true), apart);
-    ck_assert_int_eq(behind_transposed(2, 6, 2, 2, 0, 4, false, true), apart);
-    ck_assert_int_eq(behind_transposed(2, 6, 3, 1, 1, 4, false, true), apart);
-    ck_assert_int_eq(behind_transposed(2, 6, 2, 1, 0, 1, false, true), apart);
-    ck_assert_int_eq(behind_transposed(2, 6, 2, 2, 1, 1, false, true), apart);
-    ck_assert_int_eq(behind_transposed(2, 5, 3, 1, 1, 1, false, true), apart); /* odd: no tiles */
-    ck_assert_int_eq(behind_transposed(3, 6, 3, 1, 1, 1, false, true), apart);
+    ck_assert_int_eq(behind_transposed(32, 2, 6, 2, 2, 0, 1, false, true), OP_CONV);
+    ck_assert_int_eq(behind_transposed(32, 3, 6, 3, 3, 0, 1, false, true), OP_CONV);
+    ck_assert_int_eq(behind_transposed(32, 2, 6, 3, 1, 1, 1, false, true), OP_UPCONV);
+    ck_assert_int_eq(behind_transposed(32, 2, 6, 2, 2, 0, 1, false, false), apart);
+    ck_assert_int_eq(behind_transposed(32, 2, 6, 3, 1, 1, 1, false, false), apart);
+    ck_assert_int_eq(behind_transposed(32, 2, 6, 2, 2, 0, 1, true, true), apart);
+    ck_assert_int_eq(behind_transposed(32, 2, 6, 3, 1, 1, 1, true, true), apart);
+    ck_assert_int_eq(behind_transposed(32, 2, 6, 2, 2, 0, 4, false, true), apart);
+    ck_assert_int_eq(behind_transposed(32, 2, 6, 3, 1, 1, 4, false, true), apart);
+    ck_assert_int_eq(behind_transposed(32, 2, 6, 2, 1, 0, 1, false, true), apart);
+    ck_assert_int_eq(behind_transposed(32, 2, 6, 2, 2, 1, 1, false, true), apart);
+    ck_assert_int_eq(behind_transposed(32, 2, 5, 3, 1, 1, 1, false, true),
+                     apart); /* odd: no tiles */
+    ck_assert_int_eq(behind_transposed(32, 3, 6, 3, 1, 1, 1, false, true), apart);
+    ck_assert_int_eq(behind_transposed(48, 2, 6, 3, 1, 1, 1, false, true), apart); /* no panels */
 }
 END_TEST
 
