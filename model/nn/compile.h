@@ -1,5 +1,6 @@
 /*
- * What plan.c offers the ops while a plan is being compiled: slots, steps, gradients.
+ * What plan.c and plan_parts.c offer the ops while a plan is being compiled: slots, steps,
+ * gradients.
  *
  * A slot is a value with a oneDNN memory descriptor; slots live in buffers, and how long a buffer
  * lives follows from the steps that name its slots. A step is a oneDNN primitive or a C kernel over

@@ -1,4 +1,4 @@
-/* What a plan holds. For plan.c, which builds it, and run.c, which executes it. */
+/* What a plan holds. For plan.c and plan_parts.c, which build it, and run.c, which executes it. */
 #ifndef ONESHOT_NN_PLAN_PRIVATE_H
 #define ONESHOT_NN_PLAN_PRIVATE_H
 
@@ -44,6 +44,11 @@ struct plan {
     int compiling; /* the node whose op is adding steps; -1: none */
 };
 
+/* A slot in a buffer, or with -1 at a fixed address; -1 with err set on failure. */
+int plan_add_slot(struct plan *plan, const dnnl_memory_desc_t *md, int buffer, void *fixed,
+                  struct error *err);
+/* A step that copies a slot's value into another's layout, or adds it to what is there. */
+int plan_add_reorder(struct plan *plan, int from, int to, bool accumulate, struct error *err);
 void plan_free_pack(const struct plan *plan, struct pack *pack);
 
 #endif
