@@ -1,9 +1,9 @@
 /* rcnn/anchor: torchvision's grid, to the bit. */
-#include <check.h>
 #include <stdlib.h>
 
 #include "model/rcnn/anchor.h"
 #include "tests/golden/rcnn_anchor.h"
+#include "tests/unit/run.h"
 
 static void check_grid(const struct box *got, const float *want, size_t values)
 {
@@ -48,15 +48,5 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("anchor");
-    TCase *tc = tcase_create("anchor");
-    tcase_add_test(tc, grid_is_torchvisions);
-    tcase_add_test(tc, sizes_and_ratios_are_the_callers);
-    tcase_add_test(tc, halves_round_to_even);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    RUN("anchor", grid_is_torchvisions, sizes_and_ratios_are_the_callers, halves_round_to_even);
 }

@@ -1,5 +1,4 @@
 /* model/eval: packed masks, both average precisions; golden numbers and small cases. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 #include "model/eval/detection.h"
 #include "tests/golden/metrics_ap.h"
 #include "tests/unit/eval_check.h"
+#include "tests/unit/run.h"
 
 /* ---- packed masks ---- */
 
@@ -377,25 +377,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("ap");
-    TCase *tc = tcase_create("ap");
-    tcase_add_test(tc, packs_every_size);
-    tcase_add_test(tc, finds_lone_pixels);
-    tcase_add_test(tc, packs_nothing_and_refuses_no_pixels);
-    tcase_add_test(tc, average_precision_equals_golden);
-    tcase_add_test(tc, crowded_image_keeps_a_hundred);
-    tcase_add_test(tc, overlap_on_the_threshold);
-    tcase_add_test(tc, empty_images);
-    tcase_add_test(tc, the_class_must_fit);
-    tcase_add_test(tc, one_prediction_for_two_truths);
-    tcase_add_test(tc, perfect_predictions_score_one);
-    tcase_add_test(tc, nothing_added);
-    tcase_add_test(tc, refuses_what_cannot_be_matched);
-    tcase_add_test(tc, thresholds);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    RUN("ap", packs_every_size, finds_lone_pixels, packs_nothing_and_refuses_no_pixels,
+        average_precision_equals_golden, crowded_image_keeps_a_hundred, overlap_on_the_threshold,
+        empty_images, the_class_must_fit, one_prediction_for_two_truths,
+        perfect_predictions_score_one, nothing_added, refuses_what_cannot_be_matched, thresholds);
 }

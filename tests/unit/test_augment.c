@@ -1,6 +1,5 @@
 /* data/augment and data/lungs: geometry against shapes that are known, intensities, repeatability.
  */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "model/data/augment.h"
 #include "model/data/lungs.h"
 #include "model/data/phantom.h"
+#include "tests/unit/run.h"
 
 enum { W = 121, H = 101 };
 
@@ -501,30 +501,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("augment");
-    TCase *tc = tcase_create("augment");
-    tcase_set_timeout(tc, 60);
-    tcase_add_test(tc, zero_strengths_change_nothing);
-    tcase_add_test(tc, flip_mirrors_exactly);
-    tcase_add_test(tc, flip_keeps_its_probability);
-    tcase_add_test(tc, rotation_turns_about_the_centre);
-    tcase_add_test(tc, scale_grows_and_shrinks_about_the_centre);
-    tcase_add_test(tc, shapes_are_not_sheared);
-    tcase_add_test(tc, translation_stays_within_its_share);
-    tcase_add_test(tc, outside_is_edge_and_background);
-    tcase_add_test(tc, same_state_same_result);
-    tcase_add_test(tc, crop_cuts_the_labelled_box);
-    tcase_add_test(tc, lungs_are_found_without_labels);
-    tcase_add_test(tc, islands_count_edges_do_not);
-    tcase_add_test(tc, other_pictures_have_no_lungs);
-    tcase_add_test(tc, window_is_a_straight_line);
-    tcase_add_test(tc, gamma_bends_and_keeps_ends);
-    tcase_add_test(tc, noise_has_its_strength);
-    tcase_add_test(tc, ranges_are_checked);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    RUN("augment", zero_strengths_change_nothing, flip_mirrors_exactly, flip_keeps_its_probability,
+        rotation_turns_about_the_centre, scale_grows_and_shrinks_about_the_centre,
+        shapes_are_not_sheared, translation_stays_within_its_share, outside_is_edge_and_background,
+        same_state_same_result, crop_cuts_the_labelled_box, lungs_are_found_without_labels,
+        islands_count_edges_do_not, other_pictures_have_no_lungs, window_is_a_straight_line,
+        gamma_bends_and_keeps_ends, noise_has_its_strength, ranges_are_checked);
 }

@@ -1,5 +1,4 @@
 /* base: buffer, half, sha256, mapped. */
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include "model/base/mapped.h"
 #include "model/base/sha256.h"
 #include "tests/unit/failing_malloc.h"
+#include "tests/unit/run.h"
 
 /* ---- buffer ---- */
 
@@ -308,8 +308,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("base");
-    TCase *tc = tcase_create("base");
+    TCase *tc = test_case("base");
     tcase_add_test(tc, buffer_grows_to_its_maximum_and_no_further);
     tcase_add_test(tc, buffer_prints);
     tcase_add_test(tc, buffer_gives_its_bytes_away);
@@ -323,10 +322,5 @@ int main(void)
     tcase_add_loop_test(tc, sha256_vectors, 0, sizeof vectors / sizeof *vectors);
     tcase_add_test(tc, sha256_in_any_pieces);
     tcase_add_test(tc, mapped_reads_regular_files_only);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("base", tc);
 }

@@ -1,5 +1,4 @@
 /* rcnn/box: torchvision's numbers, brute force on random boxes, and boxes that are none. */
-#include <check.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -7,6 +6,7 @@
 #include "model/base/rng.h"
 #include "model/rcnn/box.h"
 #include "tests/golden/rcnn_box.h"
+#include "tests/unit/run.h"
 
 enum { MANY = 3000 };
 
@@ -244,23 +244,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("box");
-    TCase *tc = tcase_create("box");
-    tcase_add_test(tc, iou_is_torchvisions_to_the_bit);
-    tcase_add_test(tc, iou_of_what_is_no_box_is_zero);
-    tcase_add_test(tc, coder_agrees_with_torchvision);
-    tcase_add_test(tc, growth_is_limited);
-    tcase_add_test(tc, what_is_clipped_is_finite);
-    tcase_add_test(tc, order_is_descending_and_stable);
-    tcase_add_test(tc, nms_agrees_with_torchvision);
-    tcase_add_test(tc, nms_agrees_with_its_definition);
-    tcase_add_test(tc, nms_keeps_what_is_at_its_threshold);
-    tcase_add_test(tc, nms_stops_at_its_limit);
-    tcase_add_test(tc, nms_keeps_what_has_no_overlap_with_anything);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    RUN("box", iou_is_torchvisions_to_the_bit, iou_of_what_is_no_box_is_zero,
+        coder_agrees_with_torchvision, growth_is_limited, what_is_clipped_is_finite,
+        order_is_descending_and_stable, nms_agrees_with_torchvision, nms_agrees_with_its_definition,
+        nms_keeps_what_is_at_its_threshold, nms_stops_at_its_limit,
+        nms_keeps_what_has_no_overlap_with_anything);
 }

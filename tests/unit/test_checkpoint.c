@@ -2,7 +2,6 @@
  * convert/checkpoint, weights, architecture: damage of every byte of PyTorch's own files
  * (tests/golden/make_checkpoints.py), networks told by names and shapes.
  */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "model/convert/architecture.h"
 #include "model/net/backbone.h"
 #include "tests/golden/backbones.h"
+#include "tests/unit/run.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define GOLDEN "tests/golden/checkpoints/"
@@ -185,17 +185,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("checkpoint");
-    TCase *tc = tcase_create("checkpoint");
+    TCase *tc = test_case("checkpoint");
     tcase_set_timeout(tc, 300);
     tcase_add_loop_test(tc, cut_anywhere_is_an_error, 0, COUNT(damaged));
     tcase_add_loop_test(tc, any_byte_may_be_wrong, 0, COUNT(damaged));
     tcase_add_loop_test(tc, backbones_are_recognised, 0, 12);
     tcase_add_test(tc, kinds_are_recognised);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("checkpoint", tc);
 }

@@ -1,11 +1,11 @@
 /* data/components: hand-made maps, a flood fill as the second opinion, limits. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/base/rng.h"
 #include "model/data/components.h"
 #include "tests/unit/failing_memory.h"
+#include "tests/unit/run.h"
 
 /* Maps as text: '.' background, digits labels. */
 static void read_map(uint8_t *map, const char *text)
@@ -199,8 +199,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("components");
-    TCase *tc = tcase_create("components");
+    TCase *tc = test_case("components");
     tcase_add_test(tc, finds_what_a_person_sees);
     tcase_add_test(tc, late_meetings_are_one_region);
     tcase_add_loop_test(tc, agrees_with_flood_fill, 0, 60);
@@ -208,10 +207,5 @@ int main(void)
 #ifdef HAVE_FAILING_MEMORY
     tcase_add_test(tc, no_memory_at_any_point_is_an_error);
 #endif
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("components", tc);
 }

@@ -2,7 +2,6 @@
  * convert: checkpoints written by PyTorch itself (tests/golden/make_checkpoints.py), good and bad,
  * against what that script says is in them; options, exit codes, failing memory.
  */
-#include <check.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "model/nn/safetensors.h"
 #include "server/cmd_convert.h"
 #include "tests/unit/failing_malloc.h"
+#include "tests/unit/run.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define GOLDEN "tests/golden/checkpoints/"
@@ -504,8 +504,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("convert");
-    TCase *tc = tcase_create("convert");
+    TCase *tc = test_case("convert");
     tcase_set_timeout(tc, 300);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, tensors_are_those_of_pytorch, 0, COUNT(good));
@@ -521,10 +520,5 @@ int main(void)
     tcase_add_loop_test(tc, every_failing_allocation_is_an_error, 0, 2);
 #endif
     tcase_add_loop_test(tc, converts_reference_files, 0, 2);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("convert", tc);
 }

@@ -1,5 +1,4 @@
 /* data/dataset: layouts, class sources, what is wrong with files, loading, order. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "model/data/dataset.h"
 #include "tests/unit/failing_memory.h"
 #include "tests/unit/folder.h"
+#include "tests/unit/run.h"
 
 /* ---- a folder of our own ---- */
 
@@ -468,10 +468,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("dataset");
-    TCase *tc = tcase_create("dataset");
+    TCase *tc = test_case("dataset");
     tcase_add_checked_fixture(tc, root_make, root_remove);
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, pairs_are_found_by_name);
     tcase_add_test(tc, bad_pairs_are_listed_by_file);
     tcase_add_test(tc, missing_and_empty_folders);
@@ -486,10 +484,5 @@ int main(void)
 #ifdef HAVE_FAILING_MEMORY
     tcase_add_test(tc, no_memory_at_any_point_is_an_error);
 #endif
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("dataset", tc);
 }

@@ -4,13 +4,13 @@
  */
 #include "model/net/detector.h"
 
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 
 #include "model/rcnn/anchor.h"
 #include "model/rcnn/score.h"
 #include "tests/unit/oom.h"
+#include "tests/unit/run.h"
 
 enum { GRID = 16, CELLS = GRID * GRID, POST = 40, BETA = 6 };
 
@@ -499,8 +499,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("detector");
-    TCase *tc = tcase_create("detector");
+    TCase *tc = test_case("detector");
     tcase_set_timeout(tc, 120);
     tcase_add_unchecked_fixture(tc, set_up, tear_down);
     tcase_add_loop_test(tc, proposals_are_the_best_that_do_not_overlap, 0, 6);
@@ -514,11 +513,5 @@ int main(void)
     tcase_add_test(tc, attention_is_what_the_paper_says);
     tcase_add_test(tc, no_memory_is_an_error);
     tcase_add_test(tc, no_memory_to_compile_is_an_error);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("detector", tc);
 }

@@ -1,9 +1,9 @@
 /* base/error: codes, texts, truncation. */
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/base/error.h"
+#include "tests/unit/run.h"
 
 START_TEST(sets_code_and_text)
 {
@@ -48,16 +48,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("error");
-    TCase *tc = tcase_create("error");
-    tcase_add_test(tc, sets_code_and_text);
-    tcase_add_test(tc, prefix_keeps_the_cause);
-    tcase_add_test(tc, long_text_is_cut_not_overrun);
-    tcase_add_test(tc, every_code_has_a_name);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    RUN("error", sets_code_and_text, prefix_keeps_the_cause, long_text_is_cut_not_overrun,
+        every_code_has_a_name);
 }

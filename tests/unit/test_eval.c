@@ -2,7 +2,6 @@
  * oneshot eval from folders to figures, with a model of the test's own behind model.h: it sees what
  * a slice's grey values say, so the right answer of every figure is known.
  */
-#include <check.h>
 #include <errno.h>
 #include <jansson.h>
 #include <math.h>
@@ -17,6 +16,7 @@
 #include "server/eval_set.h"
 #include "server/file.h"
 #include "tests/unit/grey_model.h"
+#include "tests/unit/run.h"
 
 enum { SIDE = 48 };
 
@@ -226,7 +226,7 @@ static int run(const char *const *words)
     return cmd_eval(argc, argv);
 }
 
-#define RUN(...) run((const char *const[]){"eval", __VA_ARGS__, NULL})
+#define EVAL(...) run((const char *const[]){"eval", __VA_ARGS__, NULL})
 
 static char *read_text(const char *name)
 {
@@ -278,9 +278,9 @@ static void check_note(json_t *root, const char *words)
 START_TEST(figures_are_the_right_ones)
 {
     make_sets();
-    ck_assert_int_eq(RUN("--segmentation", path_of("maps/val"), "--classification",
-                         path_of("classes"), "--json", path_of("out.json"), "--html",
-                         path_of("out.html"), "--note", "Mind <this>.", "--resamples", "500"),
+    ck_assert_int_eq(EVAL("--segmentation", path_of("maps/val"), "--classification",
+                          path_of("classes"), "--json", path_of("out.json"), "--html",
+                          path_of("out.html"), "--note", "Mind <this>.", "--resamples", "500"),
                      0);
     char *text = read_text("out.json");
     json_t *root = json_loads(text, 0, NULL);
@@ -348,9 +348,9 @@ START_TEST(threads_change_nothing)
     make_sets();
     char *texts[2];
     for (int k = 0; k < 2; k++) {
-        ck_assert_int_eq(RUN("--segmentation", path_of("maps/val"), "--classification",
-                             path_of("classes"), "--json", path_of("out.json"), "--threads",
-                             k ? "5" : "1"),
+        ck_assert_int_eq(EVAL("--segmentation", path_of("maps/val"), "--classification",
+                              path_of("classes"), "--json", path_of("out.json"), "--threads",
+                              k ? "5" : "1"),
                          0);
         texts[k] = read_text("out.json");
     }
@@ -365,9 +365,9 @@ START_TEST(one_set_and_a_training_log)
     make_sets();
     make_file("log.jsonl",
               "{\"iteration\": 1, \"loss_seg\": 2}\n{\"iteration\": 2, \"loss_seg\": 1}\n");
-    ck_assert_int_eq(RUN("--segmentation", path_of("maps/val"), "--html", path_of("out.html"),
-                         "--log", path_of("log.jsonl"), "--group", "series", "--max-detections",
-                         "1", "--score-threshold", "0.2"),
+    ck_assert_int_eq(EVAL("--segmentation", path_of("maps/val"), "--html", path_of("out.html"),
+                          "--log", path_of("log.jsonl"), "--group", "series", "--max-detections",
+                          "1", "--score-threshold", "0.2"),
                      0);
     char *text = read_text("out.html");
     ck_assert_ptr_nonnull(strstr(text, "loss_seg, last"));
@@ -376,21 +376,21 @@ START_TEST(one_set_and_a_training_log)
     ck_assert_ptr_null(strstr(text, "Classification of slices"));
     free(text);
     make_file("log.jsonl", "no JSON\n");
-    ck_assert_int_eq(RUN("--segmentation", path_of("maps/val"), "--log", path_of("log.jsonl")), 1);
+    ck_assert_int_eq(EVAL("--segmentation", path_of("maps/val"), "--log", path_of("log.jsonl")), 1);
 }
 END_TEST
 
 START_TEST(wrong_calls_and_missing_files)
 {
     make_sets();
-    ck_assert_int_eq(RUN("--json", path_of("out.json")), 2);
-    ck_assert_int_eq(RUN("--segmentation", path_of("maps/val"), "extra"), 2);
-    ck_assert_int_eq(RUN("--segmentation", path_of("maps/val"), "--group", "hospital"), 2);
-    ck_assert_int_eq(RUN("--segmentation", path_of("nowhere")), 1);
-    ck_assert_int_eq(RUN("--classification", path_of("classes"), "--model", "x.safetensors"), 1);
-    ck_assert_int_eq(RUN("--classification", path_of("classes"), "--json", path_of("no/out.json")),
+    ck_assert_int_eq(EVAL("--json", path_of("out.json")), 2);
+    ck_assert_int_eq(EVAL("--segmentation", path_of("maps/val"), "extra"), 2);
+    ck_assert_int_eq(EVAL("--segmentation", path_of("maps/val"), "--group", "hospital"), 2);
+    ck_assert_int_eq(EVAL("--segmentation", path_of("nowhere")), 1);
+    ck_assert_int_eq(EVAL("--classification", path_of("classes"), "--model", "x.safetensors"), 1);
+    ck_assert_int_eq(EVAL("--classification", path_of("classes"), "--json", path_of("no/out.json")),
                      1);
-    ck_assert_int_eq(RUN("--help"), 0);
+    ck_assert_int_eq(EVAL("--help"), 0);
 }
 END_TEST
 
@@ -400,16 +400,14 @@ START_TEST(nothing_usable_is_an_error)
     make_folder("imgs");
     make_folder("masks");
     make_slice("imgs", "masks", &refused);
-    ck_assert_int_eq(RUN("--segmentation", path_of("")), 1);
+    ck_assert_int_eq(EVAL("--segmentation", path_of("")), 1);
 }
 END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("eval");
-    TCase *tc = tcase_create("eval");
+    TCase *tc = test_case("eval");
     tcase_add_checked_fixture(tc, setup, teardown);
-    tcase_set_timeout(tc, 60);
     tcase_add_test(tc, manifests_give_sources_and_patients);
     tcase_add_test(tc, groups_are_numbered);
     tcase_add_test(tc, the_graver_label_wins);
@@ -418,10 +416,5 @@ int main(void)
     tcase_add_test(tc, one_set_and_a_training_log);
     tcase_add_test(tc, wrong_calls_and_missing_files);
     tcase_add_test(tc, nothing_usable_is_an_error);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("eval", tc);
 }

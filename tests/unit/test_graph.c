@@ -1,11 +1,11 @@
 /* nn/graph: shapes, parameters and costs of a description; what does not fit. */
 #include "model/nn/graph.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/oom.h"
+#include "tests/unit/run.h"
 
 static struct params *params;
 static struct graph graph;
@@ -260,18 +260,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("graph");
-    TCase *tc = tcase_create("graph");
+    TCase *tc = test_case("graph");
     tcase_add_test(tc, shapes_follow_the_batch);
     tcase_add_test(tc, equal_channels_are_stored_once);
     tcase_add_test(tc, a_multiply_add_is_two_flops);
     tcase_add_test(tc, names_are_shared_where_shapes_agree);
     tcase_add_loop_test(tc, the_first_misfit_is_reported, 0, sizeof misfits / sizeof *misfits);
     tcase_add_test(tc, no_memory_is_an_error);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("graph", tc);
 }

@@ -1,5 +1,4 @@
 /* data/image: every kind of PNG against samples chosen here, damaged files, limits, writing. */
-#include <check.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +8,7 @@
 #include "model/data/image.h"
 #include "tests/unit/failing_memory.h"
 #include "tests/unit/png_maker.h"
+#include "tests/unit/run.h"
 
 /* ---- reading ---- */
 
@@ -481,9 +481,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("image");
-    TCase *tc = tcase_create("image");
-    tcase_set_timeout(tc, 60);
+    TCase *tc = test_case("image");
     tcase_add_loop_test(tc, reads_every_kind, 0, 2 * KINDS);
     tcase_add_loop_test(tc, equal_channels_are_exactly_grey, 0, 7);
     tcase_add_loop_test(tc, any_channel_makes_colour, 0, 4);
@@ -505,10 +503,5 @@ int main(void)
 #ifdef HAVE_FAILING_MEMORY
     tcase_add_loop_test(tc, no_memory_at_any_point_is_an_error, 0, 2);
 #endif
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("image", tc);
 }

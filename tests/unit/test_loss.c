@@ -1,6 +1,5 @@
 /* rcnn/loss and rcnn/score: PyTorch's values and gradients, difference quotients, extreme logits.
  */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "model/rcnn/loss.h"
 #include "model/rcnn/score.h"
 #include "tests/golden/rcnn_loss.h"
+#include "tests/unit/run.h"
 
 #define COUNT(array) ((int)(sizeof(array) / sizeof((array)[0])))
 
@@ -173,8 +173,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("loss");
-    TCase *tc = tcase_create("loss");
+    TCase *tc = test_case("loss");
     tcase_add_loop_test(tc, values_and_gradients_are_pytorchs, 0, COUNT(cases));
     tcase_add_loop_test(tc, gradients_accumulate_and_scale, 0, COUNT(cases));
     tcase_add_loop_test(tc, gradients_are_difference_quotients, 0, COUNT(cases));
@@ -183,10 +182,5 @@ int main(void)
     tcase_add_test(tc, extreme_logits_stay_finite);
     tcase_add_test(tc, softmax_rows_are_pytorchs);
     tcase_add_test(tc, sigmoid_all_is_sigmoid_of_each);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("loss", tc);
 }

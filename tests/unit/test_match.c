@@ -1,11 +1,11 @@
 /* rcnn/match: torchvision's matches, ties and lone ground truths, fair and repeatable samples. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/rcnn/match.h"
 #include "tests/golden/rcnn_match.h"
+#include "tests/unit/run.h"
 
 enum { TRUTHS = 6, BOXES = 300, MANY = 2000 };
 
@@ -186,20 +186,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("match");
-    TCase *tc = tcase_create("match");
-    tcase_add_test(tc, matches_are_torchvisions);
-    tcase_add_test(tc, iou_is_the_largest);
-    tcase_add_test(tc, equal_best_boxes_are_all_kept);
-    tcase_add_test(tc, a_claimed_box_goes_to_the_truth_it_overlaps_most);
-    tcase_add_test(tc, a_truth_without_overlap_claims_nothing);
-    tcase_add_test(tc, without_truth_all_is_background);
-    tcase_add_test(tc, samples_are_balanced_and_repeatable);
-    tcase_add_test(tc, every_box_has_its_chance);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    RUN("match", matches_are_torchvisions, iou_is_the_largest, equal_best_boxes_are_all_kept,
+        a_claimed_box_goes_to_the_truth_it_overlaps_most, a_truth_without_overlap_claims_nothing,
+        without_truth_all_is_background, samples_are_balanced_and_repeatable,
+        every_box_has_its_chance);
 }

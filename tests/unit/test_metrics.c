@@ -1,5 +1,4 @@
 /* model/eval: bootstrap, curves, classification, segmentation; golden numbers and small cases. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "tests/golden/metrics_classification.h"
 #include "tests/golden/metrics_segmentation.h"
 #include "tests/unit/eval_check.h"
+#include "tests/unit/run.h"
 
 static struct bootstrap_options options_of(int seed, int resamples)
 {
@@ -419,26 +419,9 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("metrics");
-    TCase *tc = tcase_create("metrics");
-    tcase_add_test(tc, classification_equals_golden);
-    tcase_add_test(tc, overall_sensitivity_is_weighted_by_class);
-    tcase_add_test(tc, no_images_is_no_error);
-    tcase_add_test(tc, bad_input_is_named);
-    tcase_add_test(tc, ties_count_one_half);
-    tcase_add_test(tc, one_sided_labels_have_no_area);
-    tcase_add_test(tc, area_under_the_drawn_curve_is_the_auroc);
-    tcase_add_test(tc, calibration_edges);
-    tcase_add_test(tc, bootstrap_repeats_itself);
-    tcase_add_test(tc, bootstrap_draws_whole_groups);
-    tcase_add_test(tc, bootstrap_refuses_nonsense);
-    tcase_add_test(tc, segmentation_equals_golden);
-    tcase_add_test(tc, segmentation_by_hand);
-    tcase_add_test(tc, segmentation_of_nothing);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    RUN("metrics", classification_equals_golden, overall_sensitivity_is_weighted_by_class,
+        no_images_is_no_error, bad_input_is_named, ties_count_one_half,
+        one_sided_labels_have_no_area, area_under_the_drawn_curve_is_the_auroc, calibration_edges,
+        bootstrap_repeats_itself, bootstrap_draws_whole_groups, bootstrap_refuses_nonsense,
+        segmentation_equals_golden, segmentation_by_hand, segmentation_of_nothing);
 }

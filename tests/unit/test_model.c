@@ -2,6 +2,7 @@
 #include "model/model.h"
 
 #include "tests/unit/oom.h"
+#include "tests/unit/run.h"
 #include "tests/unit/small_model.h"
 
 static char path[512]; /* of a small model */
@@ -204,8 +205,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("model");
-    TCase *tc = tcase_create("model");
+    TCase *tc = test_case("model");
     tcase_set_timeout(tc, 120);
     tcase_add_unchecked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, the_built_in_model_says_it_is_noise);
@@ -216,11 +216,5 @@ int main(void)
     tcase_add_test(tc, a_damaged_header_never_passes_unseen);
     tcase_add_test(tc, weights_of_another_shape_are_named);
     tcase_add_test(tc, no_memory_to_load_is_an_error);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("model", tc);
 }

@@ -1,12 +1,12 @@
 /* net/config: every key as text and back, bad values, what no single key shows. */
 #include "model/net/config.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/net/backbone.h"
+#include "tests/unit/run.h"
 
 static void set(struct model_config *config, const char *key, const char *value)
 {
@@ -267,8 +267,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("model configuration");
-    TCase *tc = tcase_create("model configuration");
+    TCase *tc = test_case("model configuration");
     tcase_add_test(tc, every_key_is_in_the_table);
     tcase_add_loop_test(tc, values_are_taken_and_given_back, 0, GOOD);
     tcase_add_test(tc, a_configuration_survives_as_text);
@@ -278,11 +277,5 @@ int main(void)
     tcase_add_loop_test(tc, bad_values_are_refused, 0, sizeof bad / sizeof *bad);
     tcase_add_test(tc, settings_must_fit_together);
     tcase_add_test(tc, backbones_have_names);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("model configuration", tc);
 }

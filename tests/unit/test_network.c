@@ -1,12 +1,12 @@
 /* net/network, net/store: parameters by name and shape, costs, files. */
 #include "model/net/network.h"
 
-#include <check.h>
 #include <math.h>
 
 #include "model/net/store.h"
 #include "model/nn/safetensors.h"
 #include "tests/unit/oom.h"
+#include "tests/unit/run.h"
 #include "tests/unit/scratch.h"
 
 /* The smallest network there is, for tests of files. */
@@ -292,9 +292,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("network");
-    TCase *tc = tcase_create("network");
-    tcase_set_timeout(tc, 60);
+    TCase *tc = test_case("network");
     tcase_add_loop_test(tc, parameters_are_those_of_the_state_dict, 0, 6);
     tcase_add_test(tc, no_detections_cost_nothing);
     tcase_add_test(tc, settings_shape_the_network);
@@ -304,11 +302,5 @@ int main(void)
     tcase_add_test(tc, half_precision_is_for_weights);
     tcase_add_test(tc, files_that_do_not_fit_are_refused);
     tcase_add_test(tc, saving_reports_what_failed);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("network", tc);
 }

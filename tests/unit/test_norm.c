@@ -2,6 +2,7 @@
 #include <math.h>
 
 #include "tests/unit/plan_check.h"
+#include "tests/unit/run.h"
 
 /* A pixel that sees padding may lie a hundred deviations away; the others stay exact. */
 START_TEST(a_corner_does_not_spoil_statistics)
@@ -51,14 +52,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("norm");
-    TCase *tc = tcase_create("norm");
+    TCase *tc = test_case("norm");
     tcase_add_test(tc, a_corner_does_not_spoil_statistics);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("norm", tc);
 }

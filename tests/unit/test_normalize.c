@@ -1,11 +1,11 @@
 /* data/normalize: standardisation, resize against PyTorch's numbers, placement, refusals. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/data/normalize.h"
 #include "tests/golden/normalize.inc"
+#include "tests/unit/run.h"
 
 static struct image make_slice(int width, int height)
 {
@@ -151,17 +151,11 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("normalize");
-    TCase *tc = tcase_create("normalize");
+    TCase *tc = test_case("normalize");
     tcase_add_loop_test(tc, agrees_with_pytorch, 0, (int)(sizeof goldens / sizeof *goldens));
     tcase_add_test(tc, same_size_is_only_standardised);
     tcase_add_test(tc, small_contrast_keeps_its_deviation);
     tcase_add_test(tc, refuses_what_has_no_contrast);
     tcase_add_test(tc, placement_rounds_half_up_and_keeps_a_pixel);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("normalize", tc);
 }

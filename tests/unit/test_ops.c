@@ -10,6 +10,7 @@
 #include "model/nn/compile.h"
 #include "model/nn/passes.h"
 #include "tests/unit/plan_check.h"
+#include "tests/unit/run.h"
 
 enum {
     BIAS = 1,
@@ -402,17 +403,10 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("ops");
-    TCase *tc = tcase_create("ops");
+    TCase *tc = test_case("ops");
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, every_op_has_examples);
     tcase_add_test(tc, the_second_opinion_is_right);
     tcase_add_loop_test(tc, values_and_gradients_are_right, 0, EXAMPLES);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* OpenMP's threads do not survive a fork */
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("ops", tc);
 }

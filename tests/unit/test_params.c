@@ -1,11 +1,11 @@
 /* nn/params: the store, strict loading, the seeded filler. */
 #include "model/nn/params.h"
 
-#include <check.h>
 #include <math.h>
 
 #include "model/nn/safetensors.h"
 #include "tests/unit/oom.h"
+#include "tests/unit/run.h"
 #include "tests/unit/scratch.h"
 
 static struct params *open_params(void)
@@ -438,8 +438,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("params");
-    TCase *tc = tcase_create("params");
+    TCase *tc = test_case("params");
     tcase_add_test(tc, names_are_found_however_many);
     tcase_add_test(tc, a_name_has_one_shape);
     tcase_add_test(tc, impossible_shapes_are_refused);
@@ -452,11 +451,5 @@ int main(void)
     tcase_add_loop_test(tc, a_seed_means_the_same_values_everywhere, 0,
                         sizeof filled / sizeof *filled);
     tcase_add_test(tc, no_memory_is_an_error);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* filling runs on OpenMP's threads */
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("params", tc);
 }

@@ -1,6 +1,7 @@
 /* nn/passes: what is merged for inference, what gradients and second readers keep apart. */
 #include "model/nn/passes.h"
 #include "tests/unit/plan_check.h"
+#include "tests/unit/run.h"
 
 enum { EVALUATE = PLAN_GRAD_INPUT | PLAN_GRAD_PARAMS };
 
@@ -175,19 +176,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("passes");
-    TCase *tc = tcase_create("passes");
+    TCase *tc = test_case("passes");
     tcase_add_test(tc, inference_merges_a_block_into_its_convolution);
     tcase_add_test(tc, gradients_keep_the_convolution_apart);
     tcase_add_test(tc, a_norm_by_the_batch_is_never_folded);
     tcase_add_test(tc, outputs_and_second_readers_stop_merging);
     tcase_add_test(tc, what_no_output_needs_is_dead);
     tcase_add_test(tc, transposed_convolutions_merge_with_what_reads_them);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("passes", tc);
 }

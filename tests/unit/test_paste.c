@@ -1,5 +1,4 @@
 /* rcnn/paste: torchvision's planes, pixel by pixel in double, windows, boxes that are none. */
-#include <check.h>
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -8,6 +7,7 @@
 #include "model/base/rng.h"
 #include "model/rcnn/paste.h"
 #include "tests/golden/rcnn_paste.h"
+#include "tests/unit/run.h"
 
 enum { SIDE = 14, WIDTH = 30, HEIGHT = 26, BOXES = 5, UNTOUCHED = 9 };
 
@@ -181,18 +181,12 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("paste");
-    TCase *tc = tcase_create("paste");
+    TCase *tc = test_case("paste");
     tcase_set_timeout(tc, 60); /* sanitizers are slow */
     tcase_add_test(tc, planes_are_torchvisions);
     tcase_add_test(tc, pixels_agree_with_the_definition);
     tcase_add_test(tc, threshold_itself_is_inside);
     tcase_add_test(tc, threshold_zero_takes_the_whole_window);
     tcase_add_test(tc, any_box_is_survived);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("paste", tc);
 }

@@ -1,5 +1,4 @@
 /* convert/pickle: one object by every protocol, opcodes torch seldom writes, damage, limits. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +7,7 @@
 #include "model/convert/pickle.h"
 #include "tests/golden/pickles.h"
 #include "tests/unit/failing_malloc.h"
+#include "tests/unit/run.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
@@ -512,8 +512,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("pickle");
-    TCase *tc = tcase_create("pickle");
+    TCase *tc = test_case("pickle");
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, reads_opcodes, 0, COUNT(good));
     tcase_add_loop_test(tc, names_what_is_wrong, 0, COUNT(wrong));
@@ -526,10 +525,5 @@ int main(void)
 #if FAILING_MALLOC
     tcase_add_test(tc, every_failing_allocation_is_an_error);
 #endif
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("pickle", tc);
 }

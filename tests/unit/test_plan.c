@@ -3,6 +3,7 @@
 
 #include "tests/unit/oom.h"
 #include "tests/unit/plan_check.h"
+#include "tests/unit/run.h"
 
 enum { EVALUATE = PLAN_GRAD_INPUT | PLAN_GRAD_PARAMS };
 
@@ -544,8 +545,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("plan");
-    TCase *tc = tcase_create("plan");
+    TCase *tc = test_case("plan");
     tcase_set_timeout(tc, 120);
     tcase_add_test(tc, readers_of_one_value_add_their_gradients);
     tcase_add_test(tc, nodes_of_one_weight_add_their_gradients);
@@ -560,11 +560,5 @@ int main(void)
     tcase_add_loop_test(tc, no_memory_is_an_error, 0, 2);
     tcase_add_test(tc, running_allocates_nothing);
     tcase_add_test(tc, a_watcher_is_told_of_every_step);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("plan", tc);
 }

@@ -3,7 +3,6 @@
  *
  * Called with a path it also writes the sample page there, for looking at.
  */
-#include <check.h>
 #include <ctype.h>
 #include <jansson.h>
 #include <math.h>
@@ -15,6 +14,7 @@
 #include "model/eval/report_parts.h"
 #include "tests/unit/eval_sample.h"
 #include "tests/unit/failing_malloc.h"
+#include "tests/unit/run.h"
 
 /* ---- looking at the page ---- */
 
@@ -463,9 +463,7 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    Suite *suite = suite_create("report");
-    TCase *tc = tcase_create("report");
-    tcase_set_timeout(tc, 60);
+    TCase *tc = test_case("report");
     if (argc > 1) {
         sample_path = argv[1];
         tcase_add_test(tc, write_sample);
@@ -484,10 +482,5 @@ int main(int argc, char **argv)
     tcase_add_test(tc, allocations_of_a_report_may_fail);
     tcase_add_test(tc, every_allocation_of_a_measure_may_fail);
 #endif
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("report", tc);
 }

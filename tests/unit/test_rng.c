@@ -1,10 +1,10 @@
 /* base/rng: the published sequence, ranges, moments, and continuing from a copied state. */
-#include <check.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/base/rng.h"
+#include "tests/unit/run.h"
 
 enum { DRAWS = 100000 };
 
@@ -106,18 +106,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("rng");
-    TCase *tc = tcase_create("rng");
-    tcase_add_test(tc, sequence_is_xoshiro256);
-    tcase_add_test(tc, seeds_are_spread_by_splitmix64);
-    tcase_add_test(tc, a_copied_state_continues);
-    tcase_add_test(tc, floats_fill_the_unit_interval);
-    tcase_add_test(tc, normals_have_their_moments);
-    tcase_add_test(tc, below_is_even);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    RUN("rng", sequence_is_xoshiro256, seeds_are_spread_by_splitmix64, a_copied_state_continues,
+        floats_fill_the_unit_interval, normals_have_their_moments, below_is_even);
 }

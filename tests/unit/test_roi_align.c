@@ -1,5 +1,4 @@
 /* rcnn/roi_align: torchvision's numbers, sample by sample in double, adjoint, limits. */
-#include <check.h>
 #include <float.h>
 #include <math.h>
 #include <omp.h>
@@ -9,6 +8,7 @@
 #include "model/base/rng.h"
 #include "model/rcnn/roi_align.h"
 #include "tests/golden/rcnn_roi_align.h"
+#include "tests/unit/run.h"
 
 enum { HEIGHT = 6, WIDTH = 5, CHANNELS = 3, POOLED = 3, ROIS = 8 };
 
@@ -287,8 +287,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("roi_align");
-    TCase *tc = tcase_create("roi_align");
+    TCase *tc = test_case("roi_align");
     tcase_set_timeout(tc, 60); /* sanitizers are slow */
     tcase_add_loop_test(tc, forward_agrees_with_torchvision, 0, 2);
     tcase_add_loop_test(tc, backward_agrees_with_torchvision_and_accumulates, 0, 2);
@@ -301,10 +300,5 @@ int main(void)
     tcase_add_test(tc, mask_target_agrees_with_torchvision);
     tcase_add_test(tc, mask_target_is_roi_align_of_one_component);
     tcase_add_test(tc, mask_target_of_any_box);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case("roi_align", tc);
 }

@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include "tests/unit/oom.h"
+#include "tests/unit/run.h"
 #include "tests/unit/small_model.h"
 
 static char path[512];
@@ -341,8 +342,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("session");
-    TCase *tc = tcase_create("session");
+    TCase *tc = test_case("session");
     tcase_set_timeout(tc, 120);
     tcase_add_unchecked_fixture(tc, set_up, tear_down);
     tcase_add_test(tc, an_answer_makes_sense);
@@ -357,11 +357,5 @@ int main(void)
     tcase_add_loop_test(tc, boxes_lie_in_the_slice_whatever_its_size, 0, 9);
     tcase_add_test(tc, predicting_allocates_nothing);
     tcase_add_test(tc, no_memory_for_a_session_is_an_error);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("session", tc);
 }

@@ -1,6 +1,7 @@
 /* net/network: every sub-network but the backbone as every kind of plan, against plain loops. */
 #include "model/net/network.h"
 #include "tests/unit/plan_check.h"
+#include "tests/unit/run.h"
 
 /* With channels that fill no vector. */
 START_TEST(odd_sizes_are_computed_right)
@@ -50,15 +51,8 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("sub-networks");
-    TCase *tc = tcase_create("sub-networks");
+    TCase *tc = test_case("sub-networks");
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, odd_sizes_are_computed_right, 0, 2);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("sub-networks", tc);
 }

@@ -1,5 +1,4 @@
 /* oneshot train as a person runs it: recipes, bad data, a run that is killed and resumed. */
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -18,6 +17,7 @@
 #include "model/data/phantom.h"
 #include "server/train_settings.h"
 #include "tests/unit/folder.h"
+#include "tests/unit/run.h"
 
 enum { SIDE = 96, SLICES = 3 };
 
@@ -285,8 +285,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("train");
-    TCase *tc = tcase_create("train");
+    TCase *tc = test_case("train");
     tcase_set_timeout(tc, 300);
     tcase_add_checked_fixture(tc, set_up, root_remove);
     tcase_add_test(tc, the_papers_recipe_is_one_flag);
@@ -295,11 +294,5 @@ int main(void)
     tcase_add_test(tc, bad_files_are_listed_before_the_first_step);
     tcase_add_test(tc, a_killed_run_continues_to_the_bit);
     tcase_add_test(tc, a_signal_ends_a_run_with_a_checkpoint_and_validation_keeps_the_best);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* the parent computes phantoms with OpenMP */
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("train", tc);
 }

@@ -8,6 +8,7 @@
 #include "model/train/draw.h"
 #include "model/train/init.h"
 #include "model/train/loop.h"
+#include "tests/unit/run.h"
 #include "tests/unit/small_model.h"
 
 static struct error err;
@@ -450,8 +451,7 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("training loop");
-    TCase *tc = tcase_create("training loop");
+    TCase *tc = test_case("training loop");
     tcase_set_timeout(tc, 240);
     tcase_add_test(tc, first_weights_follow_the_paper);
     tcase_add_test(tc, first_weights_depend_on_the_seed_alone);
@@ -463,11 +463,5 @@ int main(void)
     tcase_add_test(tc, the_average_is_what_is_exported);
     tcase_add_test(tc, checkpoints_of_other_runs_are_refused);
     tcase_add_test(tc, bad_options_and_lost_files_are_named);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_set_fork_status(runner, CK_NOFORK); /* a child forked after OpenMP ran would hang */
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_case_here("training loop", tc);
 }

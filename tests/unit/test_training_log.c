@@ -1,10 +1,10 @@
 /* model/eval: the log of a training run, read and smoothed. */
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "model/eval/training_log.h"
+#include "tests/unit/run.h"
 
 START_TEST(training_log_is_forgiving)
 {
@@ -87,16 +87,6 @@ END_TEST
 
 int main(void)
 {
-    Suite *suite = suite_create("training_log");
-    TCase *tc = tcase_create("training_log");
-    tcase_add_test(tc, training_log_is_forgiving);
-    tcase_add_test(tc, training_log_without_iterations);
-    tcase_add_test(tc, smoothing_by_hand);
-    tcase_add_test(tc, more_series_than_room);
-    suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    RUN("training_log", training_log_is_forgiving, training_log_without_iterations,
+        smoothing_by_hand, more_series_than_room);
 }
