@@ -19,17 +19,26 @@ int error_set(struct error *err, enum error_code code, const char *format, ...)
     return -1;
 }
 
+/* Adds what there is room for. */
+static void append(struct error *err, const char *more)
+{
+    size_t used = strlen(err->text);
+    size_t length = strnlen(more, sizeof err->text - 1 - used);
+    memcpy(err->text + used, more, length);
+    err->text[used + length] = 0;
+}
+
 int error_prefix(struct error *err, const char *format, ...)
 {
     if (err) {
-        char old[ERROR_TEXT_SIZE];
-        memcpy(old, err->text, sizeof old);
+        char cause[ERROR_TEXT_SIZE];
+        memcpy(cause, err->text, sizeof cause);
         va_list args;
         va_start(args, format);
-        int n = vsnprintf(err->text, sizeof err->text, format, args);
+        vsnprintf(err->text, sizeof err->text, format, args);
         va_end(args);
-        if (n >= 0 && (size_t)n < sizeof err->text)
-            snprintf(err->text + n, sizeof err->text - (size_t)n, ": %s", old);
+        append(err, ": ");
+        append(err, cause);
     }
     return -1;
 }

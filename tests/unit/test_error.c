@@ -1,4 +1,5 @@
 /* base/error: codes, texts, truncation. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,21 @@ START_TEST(long_text_is_cut_not_overrun)
 }
 END_TEST
 
+START_TEST(a_cause_is_cut_where_the_text_ends)
+{
+    struct error err;
+    for (int left = 9; left >= 0; left--) { /* bytes behind the prefix */
+        char expected[ERROR_TEXT_SIZE + 16];
+        int before = ERROR_TEXT_SIZE - 1 - left;
+        error_set(&err, ERR_IO, "no such file");
+        error_prefix(&err, "%0*d", before, 0);
+        snprintf(expected, sizeof expected, "%0*d: no such file", before, 0);
+        expected[ERROR_TEXT_SIZE - 1] = 0;
+        ck_assert_str_eq(err.text, expected);
+    }
+}
+END_TEST
+
 START_TEST(every_code_has_a_name)
 {
     for (int c = ERR_NONE; c <= ERR_INTERNAL; c++)
@@ -49,5 +65,5 @@ END_TEST
 int main(void)
 {
     RUN("error", sets_code_and_text, prefix_keeps_the_cause, long_text_is_cut_not_overrun,
-        every_code_has_a_name);
+        a_cause_is_cut_where_the_text_ends, every_code_has_a_name);
 }
