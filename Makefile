@@ -144,6 +144,7 @@ $(BUILD)/tests/soak: $(call objects,$(wildcard tests/soak/*.c)) $(BUILD)/libmode
 
 # As the program does for itself (model/base/threads.h): tests run beside other programs, too.
 export GOMP_SPINCOUNT   ?= 5000
+export ONESHOT_REFERENCE ?= $(abspath $(FIXTURES))
 export ONESHOT_BIN      := $(abspath $(BUILD)/oneshot)
 export ONESHOT_FAKE_BIN := $(abspath $(BUILD)/oneshot-fake)
 
