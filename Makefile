@@ -118,7 +118,8 @@ UNIT    := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(wildcard tests/unit/test
 TARGETS := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 REPLAY  := $(TARGETS:%=$(BUILD)/tests/replay_%)
 OWN     := $(BUILD)/libserver.a $(BUILD)/libapi.a $(BUILD)/libmodel.a
-FIXTURES ?= ../shared/reference
+# Records of the reference, where somebody keeps them; those that come along are always compared.
+FIXTURES ?= $(or $(wildcard ../shared/reference),tests/golden)
 RECORDS  := $(sort $(dir $(wildcard $(foreach kind,infer train,$(addsuffix /$(kind)_*.safetensors, \
                                                                      tests/golden $(FIXTURES))))))
 
@@ -186,7 +187,7 @@ test-deploy: deps ## docker/ as root: the image behind HAProxy and nginx, servic
 	@$(parallel) $(BUILD)/oneshot
 	@bash tests/deploy/deploy $(BUILD)
 
-parity: $(BUILD)/tests/parity ## compare with recorded outputs of the reference in FIXTURES
+parity: $(BUILD)/tests/parity ## compare with recorded outputs of the reference: FIXTURES=DIR, or those in tests/golden
 	$(BUILD)/tests/parity $(FIXTURES)
 
 bench-stream: $(BUILD)/oneshot $(BUILD)/tests/stream ## a volume of 300 slices through the service: first result, overhead, memory
