@@ -99,9 +99,6 @@ struct step *plan_add_kernel(struct plan *plan, void (*kernel)(const struct step
 int plan_add_primitive(struct plan *plan, dnnl_primitive_desc_t pd, int count, const int *args,
                        const int *slots, struct error *err);
 
-/* A batched matrix product as a step: slots a (batch, m, k), b (batch, k, n), c (batch, m, n). */
-int plan_add_product(struct plan *plan, int a, int b, int c, struct error *err);
-
 /*
  * A constant slot filled from a parameter. `plain_md` is PyTorch's layout as oneDNN sees it.
  * With `fill` the op computes the plain values itself into pack->plain (`plain_count` floats).

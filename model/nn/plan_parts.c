@@ -163,26 +163,6 @@ done:
     return rc;
 }
 
-int plan_add_product(struct plan *plan, int a, int b, int c, struct error *err)
-{
-    int rc;
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_primitive_desc_t pd = NULL;
-    dnnl_matmul_desc_t desc;
-    TRY(dnn_attr(&attr, err));
-    TRY(dnn_check(
-        dnnl_matmul_desc_init(&desc, plan_md(plan, a), plan_md(plan, b), NULL, plan_md(plan, c)),
-        "a matrix product", err));
-    TRY(dnn_check(dnnl_primitive_desc_create(&pd, &desc, attr, plan_engine(plan), NULL),
-                  "a matrix product", err));
-    TRY(plan_add_primitive(plan, pd, 3, (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
-                           (const int[]){a, b, c}, err));
-done:
-    if (attr)
-        dnnl_primitive_attr_destroy(attr);
-    return rc;
-}
-
 int plan_add_reorder(struct plan *plan, int from, int to, bool accumulate, struct error *err)
 {
     int rc;
