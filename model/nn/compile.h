@@ -77,9 +77,6 @@ int plan_new_slot(struct plan *plan, const dnnl_memory_desc_t *md, struct error 
 int plan_alias_slot(struct plan *plan, int slot, const dnnl_memory_desc_t *md, struct error *err);
 int plan_floats(struct plan *plan, int64_t count, struct error *err); /* per-run vector */
 int plan_constant(struct plan *plan, const dnnl_memory_desc_t *md, struct error *err);
-/* `md` at `offset` floats into a constant. */
-int plan_constant_part(struct plan *plan, int slot, int64_t offset, const dnnl_memory_desc_t *md,
-                       struct error *err);
 float *plan_constant_data(const struct plan *plan, int slot);
 /* The same value in another layout: itself where the bytes agree, else through a reorder step. */
 int plan_in_layout(struct plan *plan, int slot, const dnnl_memory_desc_t *md, struct error *err);

@@ -79,13 +79,6 @@ int plan_constant(struct plan *plan, const dnnl_memory_desc_t *md, struct error 
     return plan_add_slot(plan, md, -1, data, err);
 }
 
-int plan_constant_part(struct plan *plan, int slot, int64_t offset, const dnnl_memory_desc_t *md,
-                       struct error *err)
-{
-    return slot < 0 ? -1
-                    : plan_add_slot(plan, md, -1, plan_constant_data(plan, slot) + offset, err);
-}
-
 /* ---- steps ---- */
 
 static void touch(struct plan *plan, int slot, int step)
