@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -127,6 +128,24 @@ static void return_large_memory(void)
     mallopt(M_MMAP_THRESHOLD, 256 << 10);
 }
 
+/*
+ * Room for as many descriptors as there may be connections: shells and service managers often leave
+ * 1024, of which a full house would need more. Without it probes wait until somebody leaves.
+ */
+static void allow_descriptors(struct service *service, int max_connections)
+{
+    enum { OTHERS = 128 }; /* files, timers, what libraries hold */
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)max_connections + OTHERS;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+        return;
+    bool enough = limit.rlim_max >= wanted;
+    limit.rlim_cur = enough ? wanted : limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || !enough)
+        log_event(&service->log, LOG_WARN, "few_descriptors",
+                  LOG_NUM("limit", (int64_t)limit.rlim_cur), LOG_NUM("wanted", (int64_t)wanted));
+}
+
 static int serve(const struct config *config, struct error *err)
 {
     struct service service;
@@ -142,6 +161,7 @@ static int serve(const struct config *config, struct error *err)
     bound = true;
     TRY(service_init(&service, config, err));
     initialised = true;
+    allow_descriptors(&service, config->max_connections);
     TRY(http_start(&http, &service, listener, err));
     listener = -1;
     log_event(&service.log, LOG_INFO, "listening", LOG_STR("address", address),

@@ -48,7 +48,7 @@ static const struct flag table[] = {
      "slices of one volume"},
     {"max-inflate-ratio", 0, FLAG_INT, FIELD(max_ratio), "200", 1, 1032, NULL, "N",
      "how many times as large as its bytes a compressed volume may become"},
-    {"max-connections", 0, FLAG_INT, FIELD(max_connections), "256", 4, 100000, NULL, "N",
+    {"max-connections", 0, FLAG_INT, FIELD(max_connections), "1024", 4, 100000, NULL, "N",
      "open connections"},
     {"api-key-file", 0, FLAG_TEXT, FIELD(api_key_file), "", 0, 0, NULL, "FILE",
      "take requests only with one of these bearer keys, one per line, plain or sha256:HEX"},

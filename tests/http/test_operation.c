@@ -1,4 +1,6 @@
 /* How the service is run: metrics, status, headers that everything carries. */
+#include <sys/resource.h>
+
 #include "api/base64.h"
 #include "model/data/image.h"
 #include "tests/http/scene.h"
@@ -415,11 +417,31 @@ START_TEST(set_up_by_a_file)
 }
 END_TEST
 
+START_TEST(descriptors_for_every_connection)
+{
+    struct rlimit limit;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = 100;
+    limit.rlim_max = 1000;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0); /* this test runs in its own process */
+    setup(WORDS("--max-connections", "500"), NULL);
+    check(get("/metrics"), 200, "process_max_fds 628\n");
+    char *log = process_log(&service);
+    ck_assert_ptr_null(strstr(log, "few_descriptors"));
+    free(log);
+    teardown();
+    setup(WORDS("--max-connections", "5000"), NULL);
+    check(get("/metrics"), 200, "process_max_fds 1000\n");
+    process_expect_log(&service, "\"event\":\"few_descriptors\",\"limit\":1000,\"wanted\":5128", 1);
+    teardown();
+}
+END_TEST
+
 int main(void)
 {
-    RUN("operation", tensors_in_and_out, keys_are_asked_for, a_file_without_keys_is_no_open_door,
-        pages_of_other_origins, over_tls, certificates_that_are_none,
-        behind_a_proxy_that_takes_a_prefix_away, set_up_by_a_file, metrics_tell_what_happened,
-        metrics_can_be_switched_off, the_status_tells_what_is_done, every_answer_is_fenced,
-        traces_of_no_valid_form_are_not_logged);
+    RUN("operation", descriptors_for_every_connection, tensors_in_and_out, keys_are_asked_for,
+        a_file_without_keys_is_no_open_door, pages_of_other_origins, over_tls,
+        certificates_that_are_none, behind_a_proxy_that_takes_a_prefix_away, set_up_by_a_file,
+        metrics_tell_what_happened, metrics_can_be_switched_off, the_status_tells_what_is_done,
+        every_answer_is_fenced, traces_of_no_valid_form_are_not_logged);
 }
