@@ -1,6 +1,5 @@
 #include "model/nn/pointwise.h"
 
-#include <omp.h>
 #include <string.h>
 
 #include "model/nn/strip.h"
@@ -100,9 +99,9 @@ void pointwise_convolution(float *y, const float *x, const float *packed, const 
     const struct strip_kernels *kernels = strip_kernels_for(LANES, s->out);
     int64_t largest = tile_of(s), pixels = pixels_of(s), width = kernels->width;
     bool dense = s->stride == 1;
-#pragma omp parallel num_threads(s->threads)
-    {
-        int64_t thread = omp_get_thread_num();
+    /* All parts, also where OpenMP gives fewer threads than asked for. */
+#pragma omp parallel for schedule(static) num_threads(s->threads)
+    for (int64_t thread = 0; thread < s->threads; thread++) {
         struct part part = part_of(s, thread);
         int64_t mine = part.pixel_end - part.pixel, tiles = up(mine, largest);
         int64_t tile = tiles > 0 ? up(up(mine, tiles), ROWS) * ROWS : 0;

@@ -1,6 +1,7 @@
 /*
  * Products of a matrix of values by a panel of weights, with the sums in registers: what 1x1
- * convolutions (pointwise.h) and Winograd's (winograd4.h) spend their time in.
+ * convolutions (pointwise.h), Winograd's (winograd4.h) and those of upsampled planes (op_upconv.c)
+ * spend their time in.
  *
  * Values are (channels / lanes, rows, lanes), so that the distances inside a block of rows are
  * constants. Weights are panels of `width` results, (in, width), one panel behind the other. What

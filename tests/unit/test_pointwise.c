@@ -130,6 +130,19 @@ static void is_the_same(struct values *v)
     free(one);
 }
 
+/* Inside a parallel region OpenMP gives one thread, however many are asked for. */
+static void does_all_with_fewer_threads(struct values *v)
+{
+    size_t size = (size_t)(v->pixels * v->s.out) * sizeof(float);
+    float *one = convolve(v, 1, false), *fewer = NULL;
+#pragma omp parallel num_threads(2)
+#pragma omp single
+    fewer = convolve(v, 3, false);
+    ck_assert(memcmp(one, fewer, size) == 0);
+    free(fewer);
+    free(one);
+}
+
 static void for_all_shapes(void (*check)(struct values *))
 {
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -157,8 +170,14 @@ START_TEST(same_in_place_and_on_any_number_of_threads)
 }
 END_TEST
 
+START_TEST(all_parts_are_done_by_fewer_threads)
+{
+    for_all_shapes(does_all_with_fewer_threads);
+}
+END_TEST
+
 int main(void)
 {
     RUN("pointwise", agrees_with_loops, parts_may_be_left_out,
-        same_in_place_and_on_any_number_of_threads);
+        same_in_place_and_on_any_number_of_threads, all_parts_are_done_by_fewer_threads);
 }
