@@ -77,8 +77,8 @@ bool conv_blocks_of_16(void)
 
 /*
  * With AVX-512 the backbone's channels lie by sixteens: grouped convolutions then run twice as fast
- * as channels last. Elsewhere oneDNN chooses, but for grouped convolutions,
- * which gain less from a layout of their own than two reorders cost.
+ * as channels last. Elsewhere oneDNN chooses, but for grouped convolutions, which gain less from a
+ * layout of their own than two reorders cost.
  */
 static bool preferred_layouts(struct plan *plan, const struct conv_shape *c, int source,
                               struct layouts *layouts)
