@@ -25,8 +25,9 @@ static ssize_t read_events(void *context, uint64_t position, char *out, size_t r
     (void)position;
     http_no_longer_suspended(state);
     ssize_t n = stream_read(out, room, state->ticket->stream, sleep_until_woken, state);
-    if (n < 0)
-        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (n < 0) /* broken off for those who said half a goodbye: it is not whole */
+        return state->ticket->outcome == OUTCOME_GONE ? MHD_CONTENT_READER_END_WITH_ERROR
+                                                      : MHD_CONTENT_READER_END_OF_STREAM;
     state->ticket->sent += (size_t)n;
     return n;
 }

@@ -1,4 +1,6 @@
 /* Answers that come while they are made: events, clients that leave or dawdle, and the end. */
+#include <sys/socket.h>
+
 #include "tests/http/volume_scene.h"
 #include "tests/unit/run.h"
 
@@ -91,17 +93,22 @@ START_TEST(what_goes_wrong_is_the_last_event)
 }
 END_TEST
 
-static int open_stream(const char *id, const char *query)
+static int open_stream_with(const char *id, const char *query, const char *more)
 {
     char head[400];
     int fd = raw_open(&service);
     snprintf(head, sizeof head,
-             "POST /v1/predict%s HTTP/1.1\r\nHost: x\r\nX-Request-Id: %s\r\nConnection: close\r\n"
+             "POST /v1/predict%s HTTP/1.1\r\nHost: x\r\nX-Request-Id: %s\r\n%s"
              "Accept: application/x-ndjson\r\nContent-Length: %zu\r\n\r\n",
-             query, id, volume.length);
+             query, id, more, volume.length);
     raw_text(fd, head);
     ck_assert(raw_send(fd, volume.data, volume.length));
     return fd;
+}
+
+static int open_stream(const char *id, const char *query)
+{
+    return open_stream_with(id, query, "Connection: close\r\n");
 }
 
 START_TEST(a_client_that_leaves_frees_its_worker)
@@ -113,6 +120,22 @@ START_TEST(a_client_that_leaves_frees_its_worker)
     wait_for(0, 0); /* 400 slices would take 80 s */
     process_expect_log(&service, "\"client\":\"gone\"", 1);
     check(predict(NULL), 200, "burden");
+    end();
+}
+END_TEST
+
+/* Who still reads sees a broken answer, not one that ended early as if it were whole. */
+START_TEST(half_a_goodbye_breaks_the_stream)
+{
+    begin(WORDS("--workers", "1"), WORDS("FAKE_PREDICT_MS=50"), 40, 32, 400);
+    int fd = open_stream_with("half", "?masks=none", ""); /* in chunks */
+    free(raw_read(fd, "\"event\":\"slice\""));
+    ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+    char *rest = raw_read(fd, NULL);
+    ck_assert_msg(strstr(rest, "0\r\n\r\n") == NULL, "ended as if it were whole");
+    free(rest);
+    close(fd);
+    process_expect_log(&service, "\"client\":\"gone\"", 1);
     end();
 }
 END_TEST
@@ -200,7 +223,7 @@ END_TEST
 int main(void)
 {
     RUN("streams", streams_say_the_same_one_after_another, what_goes_wrong_is_the_last_event,
-        a_client_that_leaves_frees_its_worker, a_slice_overtakes_a_volume,
-        a_slow_reader_lets_its_volume_wait, silence_is_broken_by_pings,
+        a_client_that_leaves_frees_its_worker, half_a_goodbye_breaks_the_stream,
+        a_slice_overtakes_a_volume, a_slow_reader_lets_its_volume_wait, silence_is_broken_by_pings,
         a_stream_under_way_is_finished_before_the_end, a_stream_that_the_end_cuts_off_says_so);
 }
