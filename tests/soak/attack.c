@@ -38,11 +38,11 @@ static const struct input *any(struct client *client)
 
 /* Reads an answer that has to come, and judges it. */
 static void expect(struct client *client, struct wire *wire, const struct input *input,
-                   const char *manner, bool slowly)
+                   const char *manner, enum pace pace)
 {
     struct answer answer;
     char why[200] = "";
-    enum arrival arrival = wire_read(wire, &answer, client->attack->patience_ms, slowly);
+    enum arrival arrival = wire_read(wire, &answer, client->attack->patience_ms, pace);
     enum verdict verdict = WRONG;
     if (arrival == ARRIVED)
         verdict = input_judge(input, &answer, why);
@@ -72,7 +72,7 @@ static void post(struct client *client)
     const struct input *input = any(client);
     wire_open(&wire, client->attack->port, false);
     send_whole(&wire, input, "");
-    expect(client, &wire, input, "whole", false);
+    expect(client, &wire, input, "whole", AT_ONCE);
     wire_close(&wire, false);
 }
 
@@ -89,7 +89,7 @@ static void post_in_pieces(struct client *client)
                        input->length - at < piece ? input->length - at : piece))
             break;
     }
-    expect(client, &wire, input, "in pieces", false);
+    expect(client, &wire, input, "in pieces", AT_ONCE);
     wire_close(&wire, false);
 }
 
@@ -109,7 +109,7 @@ static void post_in_chunks(struct client *client)
             break;
     }
     wire_text(&wire, "0\r\n\r\n");
-    expect(client, &wire, input, "in chunks", false);
+    expect(client, &wire, input, "in chunks", AT_ONCE);
     wire_close(&wire, false);
 }
 
@@ -117,9 +117,11 @@ static void read_slowly(struct client *client)
 {
     struct wire wire;
     const struct input *input = any(client);
+    bool pause = below(client, 2) == 0;
     wire_open(&wire, client->attack->port, true);
     send_whole(&wire, input, "");
-    expect(client, &wire, input, "read slowly", true);
+    expect(client, &wire, input, pause ? "read with a pause" : "read slowly",
+           pause ? WITH_A_PAUSE : SLOWLY);
     wire_close(&wire, false);
 }
 
@@ -140,7 +142,7 @@ static void keep_the_connection(struct client *client)
             send_whole(&wire, all[i], "");
         struct answer answer;
         char why[200] = "";
-        enum arrival arrival = wire_read(&wire, &answer, client->attack->patience_ms, false);
+        enum arrival arrival = wire_read(&wire, &answer, client->attack->patience_ms, AT_ONCE);
         enum verdict verdict = arrival == ARRIVED ? input_judge(all[i], &answer, why) : WRONG;
         count(client, verdict, at_once ? "pipelined" : "one after another", all[i]->name,
               arrival == ARRIVED ? why : "closed or silent");
@@ -161,7 +163,7 @@ static void in_a_hurry(struct client *client)
     send_whole(&wire, input, extra);
     struct answer answer;
     char why[200] = "";
-    enum arrival arrival = wire_read(&wire, &answer, client->attack->patience_ms, false);
+    enum arrival arrival = wire_read(&wire, &answer, client->attack->patience_ms, AT_ONCE);
     /* A body that takes longer than the deadline is cut. */
     count(client,
           arrival == ARRIVED  ? input_judge(input, &answer, why)
@@ -187,6 +189,23 @@ static void leave(struct client *client)
     count(client, LEFT, "left", input->name, "");
 }
 
+/* In the middle of an answer, or never reads one. */
+static void leave_the_answer(struct client *client)
+{
+    struct wire wire;
+    char some[512];
+    const struct input *input = any(client);
+    bool reads = below(client, 2) == 0;
+    wire_open(&wire, client->attack->port, true);
+    send_whole(&wire, input, "");
+    for (unsigned i = below(client, 4); reads && i > 0; i--)
+        if (recv(wire.fd, some, sizeof some, 0) <= 0)
+            break;
+    nap_ms((int)below(client, 6000));
+    wire_close(&wire, below(client, 2) == 0);
+    count(client, LEFT, "left its answer", input->name, "");
+}
+
 /* Says that it will not send more: an answer, or the end. */
 static void half_goodbye(struct client *client)
 {
@@ -197,7 +216,7 @@ static void half_goodbye(struct client *client)
     wire_open(&wire, client->attack->port, false);
     send_whole(&wire, input, "");
     shutdown(wire.fd, SHUT_WR);
-    enum arrival arrival = wire_read(&wire, &answer, client->attack->patience_ms, false);
+    enum arrival arrival = wire_read(&wire, &answer, client->attack->patience_ms, AT_ONCE);
     enum verdict verdict = arrival == ARRIVED  ? input_judge(input, &answer, why)
                            : arrival == CLOSED ? LEFT
                                                : WRONG;
@@ -219,7 +238,7 @@ static void fall_silent(struct client *client)
     } else {
         wire_text(&wire, "POST /v1/predict HTTP/1.1\r\nHost: ");
     }
-    enum arrival arrival = wire_read(&wire, &answer, client->attack->patience_ms, false);
+    enum arrival arrival = wire_read(&wire, &answer, client->attack->patience_ms, AT_ONCE);
     bool busy = arrival == ARRIVED && (answer.status == 429 || answer.status == 408);
     count(client,
           arrival == CLOSED ? CUT
@@ -239,7 +258,7 @@ static void talk_nonsense(struct client *client)
     const struct nonsense *one = &inputs->nonsense[below(client, (unsigned)inputs->nonsense_count)];
     wire_open(&wire, client->attack->port, false);
     wire_text(&wire, one->text);
-    enum arrival arrival = wire_read(&wire, &answer, client->attack->patience_ms, false);
+    enum arrival arrival = wire_read(&wire, &answer, client->attack->patience_ms, AT_ONCE);
     snprintf(status, sizeof status, "%d", answer.status);
     snprintf(why, sizeof why, "%s, not %s", arrival == SILENT ? "nothing" : status, one->statuses);
     enum verdict verdict = arrival == CLOSED                                            ? CUT
@@ -258,9 +277,25 @@ typedef void manner(struct client *client);
 
 /* One with more rows comes more often. */
 static manner *const manners[] = {
-    post,           post,           post,           post,          post,       post,
-    post_in_pieces, post_in_chunks, post_in_chunks, read_slowly,   leave,      leave,
-    half_goodbye,   fall_silent,    talk_nonsense,  talk_nonsense, in_a_hurry, keep_the_connection,
+    post,
+    post,
+    post,
+    post,
+    post,
+    post,
+    post_in_pieces,
+    post_in_chunks,
+    post_in_chunks,
+    read_slowly,
+    leave,
+    leave,
+    half_goodbye,
+    fall_silent,
+    talk_nonsense,
+    talk_nonsense,
+    in_a_hurry,
+    keep_the_connection,
+    leave_the_answer,
 };
 
 static void *run_client(void *context)
@@ -293,7 +328,7 @@ static bool probe(struct probes *probes, const char *target, struct answer *answ
              target);
     wire_open(&wire, probes->port, false);
     wire_text(&wire, head);
-    bool arrived = wire_read(&wire, answer, 60000, false) == ARRIVED && answer->status == 200;
+    bool arrived = wire_read(&wire, answer, 60000, AT_ONCE) == ARRIVED && answer->status == 200;
     wire_close(&wire, false);
     return arrived;
 }

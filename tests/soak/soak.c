@@ -70,7 +70,7 @@ static void *send_in_peace(void *context)
         wire_open(&wire, peace->subject->port, false);
         wire_send(&wire, head, input_head(head, sizeof head, input, false, ""));
         wire_send(&wire, input->body, input->length);
-        if (wire_read(&wire, &answer, peace->patience_ms, false) != ARRIVED ||
+        if (wire_read(&wire, &answer, peace->patience_ms, AT_ONCE) != ARRIVED ||
             input_judge(input, &answer, why) != RIGHT)
             atomic_fetch_add(&peace->wrong, 1);
         answer_free(&answer);

@@ -74,6 +74,7 @@ struct answer {
 };
 
 enum arrival { ARRIVED, CLOSED, SILENT };
+enum pace { AT_ONCE, SLOWLY, WITH_A_PAUSE };
 
 /* `narrow`: with as small a receive buffer as there is. */
 void wire_open(struct wire *wire, int port, bool narrow);
@@ -81,20 +82,31 @@ void wire_close(struct wire *wire, bool reset);
 bool wire_send(struct wire *wire, const void *bytes, size_t length); /* false: not taken any more */
 bool wire_text(struct wire *wire, const char *text);
 
-/* The next answer; `slowly` takes it in small pieces. */
-enum arrival wire_read(struct wire *wire, struct answer *answer, double patience_ms, bool slowly);
+/*
+ * The next answer, of known length or in chunks. SLOWLY takes it in small pieces, WITH_A_PAUSE
+ * stops for a second after the first one.
+ */
+enum arrival wire_read(struct wire *wire, struct answer *answer, double patience_ms,
+                       enum pace pace);
 void answer_free(struct answer *answer);
 
-/* ---- what is sent (inputs.c) ---- */
+/* ---- what is sent (inputs.c, volumes.c) ---- */
+
+struct blob {
+    uint8_t *bytes; /* owned */
+    size_t length;
+};
+
+struct blob blob_copy(const struct blob *blob, size_t length); /* of its beginning */
 
 struct input {
     const char *name, *target;
     char headers[160]; /* lines, each with its end */
     uint8_t *body;     /* owned */
     size_t length;
-    int status; /* what has to come */
-    const char *code;
-    char *answer; /* where status is 200: what came when it was sent alone, without what varies */
+    int status;       /* what has to come */
+    const char *code; /* of the problem; of the error that a stream with status 200 ends with */
+    char *answer;     /* where all is well: what came when it was sent alone, without what varies */
     size_t answer_length;
 };
 
@@ -108,7 +120,7 @@ struct nonsense {
 struct inputs {
     struct input list[48];
     int count;
-    int good; /* the first ones: status 200 */
+    int good; /* the first ones: nothing is wrong with them */
     struct nonsense nonsense[16];
     int nonsense_count;
 };
@@ -116,12 +128,17 @@ struct inputs {
 void inputs_make(struct inputs *inputs);
 void inputs_free(struct inputs *inputs);
 
+/* Takes the body. */
+void inputs_add(struct inputs *inputs, const char *name, const char *target, const char *headers,
+                struct blob body, int status, const char *code);
+void volumes_add_good(struct inputs *inputs);
+void volumes_add_bad(struct inputs *inputs);
+
 /* The head of a request; the length, < size. */
 size_t input_head(char *out, size_t size, const struct input *input, bool chunked,
                   const char *extra);
 
-/* What of a 200 must be equal each time: the caller frees. */
-char *answer_essence(const struct answer *answer, size_t *length);
+/* ---- what comes (judge.c) ---- */
 
 enum verdict { RIGHT, REFUSED, BUSY, LATE, CUT, LEFT, WRONG, VERDICTS };
 
