@@ -8,10 +8,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "model/base/vector.h"
 #include "model/nn/compile.h"
+#include "model/nn/norm.h"
 
-#define NORM_EPSILON 1e-5f
 #define NORM_MOMENTUM 0.1f
 
 enum {
@@ -47,119 +46,6 @@ static inline int64_t run_length(const struct step *step, int64_t row, int64_t e
 {
     int64_t left = step->number[SPATIAL] - row % step->number[SPATIAL];
     return end - row < left ? end - row : left;
-}
-
-/* ---- leaf kernels; `width` is constant for the common block sizes ---- */
-
-static inline __attribute__((always_inline)) void
-moments(const float *restrict x, int64_t rows, int64_t width, const float *restrict centre,
-        float *restrict sum, float *restrict square)
-{
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < width; c++) {
-            float d = x[r * width + c] - centre[c];
-            sum[c] += d;
-            square[c] += d * d;
-        }
-}
-
-/* The compiler does not see that sixteen channels are a vector: it is told. */
-typedef float sixteen __attribute__((vector_size(64), aligned(4), may_alias));
-typedef int32_t sixteen_bits __attribute__((vector_size(64), aligned(4), may_alias));
-
-VECTORIZED static void moments_16(const float *x, int64_t rows, const float *centre, float *sum,
-                                  float *square)
-{
-    const sixteen *row = (const sixteen *)(const void *)x;
-    const sixteen middle = *(const sixteen *)(const void *)centre;
-    sixteen *s = (sixteen *)(void *)sum, *q = (sixteen *)(void *)square;
-    sixteen s0 = *s, q0 = *q, s1 = {0}, q1 = {0}; /* two of each: sums wait for one another */
-    int64_t r = 0;
-    for (; r + 1 < rows; r += 2) {
-        sixteen d0 = row[r] - middle, d1 = row[r + 1] - middle;
-        s0 += d0;
-        s1 += d1;
-        q0 += d0 * d0;
-        q1 += d1 * d1;
-    }
-    if (r < rows) {
-        sixteen d0 = row[r] - middle;
-        s0 += d0;
-        q0 += d0 * d0;
-    }
-    *s = s0 + s1;
-    *q = q0 + q1;
-}
-
-VECTORIZED static void moments_any(const float *x, int64_t rows, int64_t width, const float *centre,
-                                   float *sum, float *square)
-{
-    moments(x, rows, width, centre, sum, square);
-}
-
-static inline __attribute__((always_inline)) void affine(float *y, const float *x,
-                                                         const float *residual, int64_t rows,
-                                                         int64_t width, const float *restrict scale,
-                                                         const float *restrict shift, bool relu)
-{
-    for (int64_t r = 0; r < rows; r++)
-#pragma GCC ivdep /* y is x, residual, or apart from both: never shifted against them */
-        for (int64_t c = 0; c < width; c++) {
-            float v = x[r * width + c] * scale[c] + shift[c];
-            if (residual)
-                v += residual[r * width + c];
-            y[r * width + c] = relu && !(v > 0) ? 0 : v;
-        }
-}
-
-VECTORIZED static void affine_16(float *y, const float *x, const float *residual, int64_t rows,
-                                 const float *scale, const float *shift, bool relu)
-{
-    const sixteen *from = (const sixteen *)(const void *)x;
-    const sixteen *sum = (const sixteen *)(const void *)residual;
-    const sixteen factor = *(const sixteen *)(const void *)scale;
-    const sixteen offset = *(const sixteen *)(const void *)shift;
-    sixteen *to = (sixteen *)(void *)y;
-    for (int64_t r = 0; r < rows; r++) {
-        sixteen v = from[r] * factor + offset;
-        if (sum)
-            v += sum[r];
-        if (relu)
-            v = (sixteen)((sixteen_bits)v & (v > 0));
-        to[r] = v;
-    }
-}
-
-VECTORIZED static void affine_any(float *y, const float *x, const float *residual, int64_t rows,
-                                  int64_t width, const float *scale, const float *shift, bool relu)
-{
-    if (residual && relu)
-        affine(y, x, residual, rows, width, scale, shift, true);
-    else if (relu)
-        affine(y, x, NULL, rows, width, scale, shift, true);
-    else if (residual)
-        affine(y, x, residual, rows, width, scale, shift, false);
-    else
-        affine(y, x, NULL, rows, width, scale, shift, false);
-}
-
-/*
- * The same in double. A flat part of a slice has one value per channel; where that value lies on
- * the edge of a ReLU, a rounding error decides for thousands of pixels at once whether gradients
- * pass.
- */
-VECTORIZED static void affine_precise(float *y, const float *x, const float *residual, int64_t rows,
-                                      int64_t width, const double *restrict scale,
-                                      const double *restrict shift, bool relu)
-{
-    for (int64_t r = 0; r < rows; r++)
-#pragma GCC ivdep
-        for (int64_t c = 0; c < width; c++) {
-            double v = (double)x[r * width + c] * scale[c] + shift[c];
-            if (residual)
-                v += (double)residual[r * width + c];
-            y[r * width + c] = relu && !(v > 0) ? 0 : (float)v;
-        }
 }
 
 /* ---- statistics ---- */
@@ -209,10 +95,7 @@ static void kernel_moments(const struct step *step, void *const *p)
             int64_t rows = run_length(step, row, end < row + FLUSH_ROWS ? end : row + FLUSH_ROWS);
             const float *at = x + row_offset(step, block, row);
             memset(s, 0, 2 * (size_t)inner * sizeof *s);
-            if (inner == 16)
-                moments_16(at, rows, centre, s, q);
-            else
-                moments_any(at, rows, inner, centre, s, q);
+            norm_moments(at, rows, inner, centre, s, q);
             for (int64_t c = 0; c < inner; c++) {
                 sum[c] += (double)s[c];
                 square[c] += (double)q[c];
@@ -270,8 +153,7 @@ static void kernel_statistics(const struct step *step, void *const *p)
     }
 }
 
-/* p: 0 x, 1 y, 2 scale, 3 shift, 4 residual where there is one. PRECISE: p[2] is both, in double.
- */
+/* p: 0 x, 1 y, 2 scale, 3 shift, 4 residual if any. TRAINING: p[2] is both of these in double. */
 static void kernel_affine(const struct step *step, void *const *p)
 {
     const float *x = p[0], *scale = p[2], *shift = p[3];
@@ -288,12 +170,10 @@ static void kernel_affine(const struct step *step, void *const *p)
             const float *r = residual ? residual + at : NULL;
             const float *a = scale + block * inner, *b = shift + block * inner;
             if (precise)
-                affine_precise(y + at, x + at, r, rows, inner, precise + block * inner,
-                               precise + (step->number[BLOCKS] + block) * inner, relu);
-            else if (inner == 16)
-                affine_16(y + at, x + at, r, rows, a, b, relu);
+                norm_apply_precise(y + at, x + at, r, rows, inner, precise + block * inner,
+                                   precise + (step->number[BLOCKS] + block) * inner, relu);
             else
-                affine_any(y + at, x + at, r, rows, inner, a, b, relu);
+                norm_apply(y + at, x + at, r, rows, inner, a, b, relu);
             row += rows;
         }
     }
@@ -451,17 +331,6 @@ static int norm_forward(struct plan *plan, int index, struct error *err)
  * dx = gamma / std dy where they are stored.
  * p: 0 x, 1 dy, 2 mean, 3 1/std, 4 partial sums (block, chunk, 2, inner) as doubles.
  */
-VECTORIZED static void grad_sums(const float *x, const float *dy, int64_t rows, int64_t width,
-                                 const float *mean, const float *rstd, double *sum, double *product)
-{
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < width; c++) {
-            float g = dy[r * width + c];
-            sum[c] += (double)g;
-            product[c] += (double)(g * (x[r * width + c] - mean[c]) * rstd[c]);
-        }
-}
-
 static void kernel_grad_sums(const struct step *step, void *const *p)
 {
     const float *x = p[0], *dy = p[1], *mean = p[2], *rstd = p[3];
@@ -474,8 +343,8 @@ static void kernel_grad_sums(const struct step *step, void *const *p)
         memset(sum, 0, 2 * (size_t)inner * sizeof *sum);
         for (int64_t row = rows_begin(step, chunk); row < end;) {
             int64_t rows = run_length(step, row, end), at = row_offset(step, block, row);
-            grad_sums(x + at, dy + at, rows, inner, mean + block * inner, rstd + block * inner, sum,
-                      sum + inner);
+            norm_grad_sums(x + at, dy + at, rows, inner, mean + block * inner, rstd + block * inner,
+                           sum, sum + inner);
             row += rows;
         }
     }
@@ -503,19 +372,6 @@ static void kernel_grad_params(const struct step *step, void *const *p)
     }
 }
 
-VECTORIZED static void grad_input(float *restrict dx, const float *x, const float *dy, int64_t rows,
-                                  int64_t width, const float *scale, const float *mean,
-                                  const float *rstd, const float *d_beta, const float *d_gamma,
-                                  float share)
-{
-    for (int64_t r = 0; r < rows; r++)
-        for (int64_t c = 0; c < width; c++) {
-            float u = (x[r * width + c] - mean[c]) * rstd[c];
-            dx[r * width + c] =
-                scale[c] * (dy[r * width + c] - share * (d_beta[c] + u * d_gamma[c]));
-        }
-}
-
 /* p: 0 x, 1 dy, 2 scale, 3 mean, 4 1/std, 5 d beta, 6 d gamma, 7 dx. TRAINING: x gave the stats. */
 static void kernel_grad_input(const struct step *step, void *const *p)
 {
@@ -530,8 +386,8 @@ static void kernel_grad_input(const struct step *step, void *const *p)
         int64_t k = block * inner;
         for (int64_t row = rows_begin(step, chunk); row < end;) {
             int64_t rows = run_length(step, row, end), at = row_offset(step, block, row);
-            grad_input(dx + at, x + at, dy + at, rows, inner, scale + k, mean + k, rstd + k,
-                       d_beta + k, d_gamma + k, share);
+            norm_grad_input(dx + at, x + at, dy + at, rows, inner, scale + k, mean + k, rstd + k,
+                            d_beta + k, d_gamma + k, share);
             row += rows;
         }
     }
