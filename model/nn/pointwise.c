@@ -26,11 +26,6 @@ void pointwise_pack(float *packed, const float *weight, int64_t in, int64_t out)
 
 /* ---- where the work is ---- */
 
-static int64_t up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 static int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -38,19 +33,19 @@ static int64_t smaller(int64_t a, int64_t b)
 
 static int64_t columns_of(const struct pointwise_shape *s)
 {
-    return up(s->w, s->stride);
+    return ceil_div(s->w, s->stride);
 }
 
 static int64_t pixels_of(const struct pointwise_shape *s)
 {
-    return up(s->h, s->stride) * columns_of(s);
+    return ceil_div(s->h, s->stride) * columns_of(s);
 }
 
 /* Most pixels of a tile. */
 static int64_t tile_of(const struct pointwise_shape *s)
 {
     int64_t rows = TILE / (int64_t)sizeof(float) / s->in / ROWS;
-    return smaller(rows > 0 ? rows : 1, up(pixels_of(s), ROWS)) * ROWS;
+    return smaller(rows > 0 ? rows : 1, ceil_div(pixels_of(s), ROWS)) * ROWS;
 }
 
 int64_t pointwise_scratch(const struct pointwise_shape *s)
@@ -65,7 +60,7 @@ struct part {
 
 static struct part part_of(const struct pointwise_shape *s, int64_t thread)
 {
-    int64_t pixels = pixels_of(s), rows = up(pixels, ROWS);
+    int64_t pixels = pixels_of(s), rows = ceil_div(pixels, ROWS);
     int64_t panels = s->out / strip_kernels_for(LANES, s->out)->width;
     struct part all = {0, pixels, 0, panels};
     if (s->out > pixels && panels % s->threads == 0) {
@@ -103,8 +98,8 @@ void pointwise_convolution(float *y, const float *x, const float *packed, const 
 #pragma omp parallel for schedule(static) num_threads(s->threads)
     for (int64_t thread = 0; thread < s->threads; thread++) {
         struct part part = part_of(s, thread);
-        int64_t mine = part.pixel_end - part.pixel, tiles = up(mine, largest);
-        int64_t tile = tiles > 0 ? up(up(mine, tiles), ROWS) * ROWS : 0;
+        int64_t mine = part.pixel_end - part.pixel, tiles = ceil_div(mine, largest);
+        int64_t tile = tiles > 0 ? ceil_div(ceil_div(mine, tiles), ROWS) * ROWS : 0;
         float *gathered = dense ? NULL : scratch + thread * largest * s->in;
         for (int64_t p = part.pixel; p < part.pixel_end; p += tile) {
             int64_t count = smaller(part.pixel_end - p, tile);

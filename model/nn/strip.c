@@ -171,11 +171,6 @@ const struct strip_kernels *strip_kernels_for(int lanes, int64_t out)
     return found;
 }
 
-static int64_t up(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
 void strip_run(const struct strip_kernels *k, const struct strip_product *p)
 {
     int64_t whole = p->rows / k->rows, rest = p->rows % k->rows;
@@ -192,7 +187,7 @@ void strip_run(const struct strip_kernels *k, const struct strip_product *p)
             .residual = first ? p->residual : NULL,
             .next = next ? next : panel,
             .next_end = (next ? next : panel) + channels * k->width,
-            .fetch = next ? up(k->lanes * k->width / LINE, whole > 0 ? whole : 1) : 0,
+            .fetch = next ? ceil_div(k->lanes * k->width / LINE, whole > 0 ? whole : 1) : 0,
             .count = whole,
             .blocks = channels / k->lanes,
             .x_block = p->x_block,

@@ -51,4 +51,10 @@ struct strip_product {
 };
 void strip_run(const struct strip_kernels *kernels, const struct strip_product *product);
 
+/* How many pieces of `size` hold `count`. */
+static inline int64_t ceil_div(int64_t count, int64_t size)
+{
+    return (count + size - 1) / size;
+}
+
 #endif

@@ -19,11 +19,6 @@ enum {
     CACHED = 1 << 18 /* floats that stay there */
 };
 
-static int64_t up(int64_t value, int64_t step)
-{
-    return (value + step - 1) / step;
-}
-
 bool winograd4_able(void)
 {
     return product_fast();
@@ -31,7 +26,7 @@ bool winograd4_able(void)
 
 int64_t winograd4_tiles(const struct winograd4_shape *s)
 {
-    return s->n * up(s->h, SIDE) * up(s->w, SIDE);
+    return s->n * ceil_div(s->h, SIDE) * ceil_div(s->w, SIDE);
 }
 
 /* ---- tiles ---- */
@@ -40,7 +35,7 @@ int64_t winograd4_tiles(const struct winograd4_shape *s)
 static struct winograd4_window tile_of(const struct winograd4_shape *s,
                                        const struct winograd4_plane *plane, int64_t index)
 {
-    int64_t rows = up(s->h, SIDE), columns = up(s->w, SIDE);
+    int64_t rows = ceil_div(s->h, SIDE), columns = ceil_div(s->w, SIDE);
     return (struct winograd4_window){plane, index / (rows * columns), index / columns % rows * SIDE,
                                      index % columns * SIDE, SIDE};
 }
@@ -105,14 +100,14 @@ static struct cut cut_of(const struct winograd4_shape *s)
     cut.kernels = kernels_for(cut.out);
     int64_t tiles = winograd4_tiles(s), panels = cut.out / cut.kernels->width;
     int64_t most = POINTS * cut.in * cut.out <= CACHED ? FEW_TILES : MANY_TILES;
-    int64_t items = up(tiles, most) * s->groups;
-    cut.blocks = up(tiles, most);
+    int64_t items = ceil_div(tiles, most) * s->groups;
+    cut.blocks = ceil_div(tiles, most);
     if (items < s->threads)
-        cut.parts = up(s->threads, items) < panels ? up(s->threads, items) : panels;
+        cut.parts = ceil_div(s->threads, items) < panels ? ceil_div(s->threads, items) : panels;
     else if (s->groups == 1)
-        cut.blocks = up(cut.blocks, s->threads) * s->threads; /* as many for each */
-    cut.tiles = up(tiles, cut.blocks);
-    cut.panels = up(panels, cut.parts);
+        cut.blocks = ceil_div(cut.blocks, s->threads) * s->threads; /* as many for each */
+    cut.tiles = ceil_div(tiles, cut.blocks);
+    cut.panels = ceil_div(panels, cut.parts);
     return cut;
 }
 
@@ -275,7 +270,7 @@ void winograd4_weight_gradient(float *dw, const float *x, const float *dy, float
             after->window(grads + t * s->out, &y_points, dy, &y_window, 0, s->out);
         }
 #pragma omp for schedule(static)
-        for (int64_t piece = 0; piece < up(s->in, ROWS) * columns; piece++)
+        for (int64_t piece = 0; piece < ceil_div(s->in, ROWS) * columns; piece++)
             sum_piece(dw, own, data, grads, piece / columns * ROWS, piece % columns * COLUMNS, s);
     }
 }
