@@ -3,9 +3,10 @@
 #include "model/nn/op_conv.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define NORM_EPSILON 1e-5f
+#include "model/nn/norm.h"
 
 static dnnl_memory_desc_t weight_md(const struct conv_shape *c, bool any)
 {
@@ -200,6 +201,27 @@ int conv_fill_weight(struct plan *plan, struct pack *pack, struct error *err)
             }
     }
     return 0;
+}
+
+const float *conv_weights(struct plan *plan, const struct pack *pack, float **made,
+                          struct error *err)
+{
+    const struct node *node = plan_node(plan, pack->node);
+    const struct param *weight = params_peek(plan_graph(plan)->params, node->param[0]);
+    struct pack plain = *pack;
+    *made = NULL;
+    if (node->folded_norm < 0 && !node->equal_channels)
+        return weight->value;
+    size_t count = 1;
+    for (int i = 0; i < 4; i++)
+        count *= (size_t)weight->dim[i];
+    plain.plain = *made = malloc(count * sizeof(float));
+    if (!*made) {
+        error_set(err, ERR_MEMORY, "out of memory for packing weights");
+        return NULL;
+    }
+    conv_fill_weight(plan, &plain, err);
+    return *made;
 }
 
 int conv_fill_bias(struct plan *plan, struct pack *pack, struct error *err)

@@ -18,6 +18,11 @@ struct conv_shape conv_describe(const struct plan *plan, int index);
 int conv_fill_weight(struct plan *plan, struct pack *pack, struct error *err);
 int conv_fill_bias(struct plan *plan, struct pack *pack, struct error *err);
 
+/* The same weights to pack from: the store's own, or *made, which the caller frees in any case.
+ * NULL: ERR_MEMORY. */
+const float *conv_weights(struct plan *plan, const struct pack *pack, float **made,
+                          struct error *err);
+
 /* Where the sum with a residual happens in place, in layout `md`: the residual's own memory, or a
  * copy where others still read it. */
 int conv_residual_slot(struct plan *plan, int index, const dnnl_memory_desc_t *md,

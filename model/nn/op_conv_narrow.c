@@ -31,14 +31,13 @@ static int fill_grouped(struct plan *plan, struct pack *pack, struct error *err)
 {
     struct conv_shape c = conv_describe(plan, pack->node);
     struct grouped_shape shape = grouped_shape_of(&c, 0);
-    struct pack plain = *pack;
-    plain.plain = malloc((size_t)grouped_weight_count(&shape) * sizeof(float));
-    if (!plain.plain)
-        return error_set(err, ERR_MEMORY, "out of memory for packing weights");
-    int rc = conv_fill_weight(plan, &plain, err);
-    grouped_pack(pack->plain, plain.plain, &shape);
-    free(plain.plain);
-    return rc;
+    float *made;
+    const float *weight = conv_weights(plan, pack, &made, err);
+    if (!weight)
+        return -1;
+    grouped_pack(pack->plain, weight, &shape);
+    free(made);
+    return 0;
 }
 
 /* p: 0 x, 1 packed weight, 2 bias, 3 zeros, 4 y. number: n, h, w, channels, inner, per group,

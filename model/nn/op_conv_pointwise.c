@@ -18,20 +18,14 @@ bool conv_pointwise_pays(const struct plan *plan, int index, const struct conv_s
 
 static int fill_panels(struct plan *plan, struct pack *pack, struct error *err)
 {
-    const struct node *node = plan_node(plan, pack->node);
     struct conv_shape c = conv_describe(plan, pack->node);
-    if (node->folded_norm < 0) {
-        pointwise_pack(pack->plain, node_param(plan, pack->node, 0), c.in.c, c.out.c);
-        return 0;
-    }
-    struct pack plain = *pack;
-    plain.plain = malloc((size_t)((int64_t)c.in.c * c.out.c) * sizeof(float));
-    if (!plain.plain)
-        return error_set(err, ERR_MEMORY, "out of memory for packing weights");
-    int rc = conv_fill_weight(plan, &plain, err);
-    pointwise_pack(pack->plain, plain.plain, c.in.c, c.out.c);
-    free(plain.plain);
-    return rc;
+    float *made;
+    const float *weight = conv_weights(plan, pack, &made, err);
+    if (!weight)
+        return -1;
+    pointwise_pack(pack->plain, weight, c.in.c, c.out.c);
+    free(made);
+    return 0;
 }
 
 /* p: 0 x, 1 weights, 2 y, then bias, residual and scratch as far as there are any */

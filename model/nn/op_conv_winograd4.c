@@ -87,27 +87,25 @@ static void spread_groups(float *dense, const float *weight, const struct conv_s
 
 static int fill_filter(struct plan *plan, struct pack *pack, struct error *err)
 {
-    const struct node *node = plan_node(plan, pack->node);
     struct conv_shape c = conv_describe(plan, pack->node);
-    if (node->folded_norm < 0 && c.groups == 1) {
-        winograd4_filter(pack->plain, node_param(plan, pack->node, 0), c.in.c, c.out.c);
-        return 0;
-    }
     int64_t in = channels_of_block(&c, c.in.c), out = channels_of_block(&c, c.out.c);
-    struct pack plain = *pack;
-    size_t count = (size_t)(9 * (int64_t)c.in.c / c.groups * c.out.c);
-    plain.plain = malloc((count + (size_t)(9 * in * out)) * sizeof(float));
-    if (!plain.plain)
+    float *made, *dense = NULL;
+    const float *weight = conv_weights(plan, pack, &made, err);
+    if (!weight)
+        return -1;
+    if (c.groups > 1 && !(dense = malloc((size_t)(9 * in * out) * sizeof *dense))) {
+        free(made);
         return error_set(err, ERR_MEMORY, "out of memory for packing weights");
-    int rc = conv_fill_weight(plan, &plain, err);
-    float *dense = plain.plain;
-    for (int64_t b = 0; b < c.out.c / out; b++) {
-        if (c.groups > 1)
-            spread_groups(dense = plain.plain + count, plain.plain, &c, b);
-        winograd4_filter(pack->plain + b * WINOGRAD4_POINTS * in * out, dense, in, out);
     }
-    free(plain.plain);
-    return rc;
+    for (int64_t b = 0; b < c.out.c / out; b++) {
+        if (dense)
+            spread_groups(dense, weight, &c, b);
+        winograd4_filter(pack->plain + b * WINOGRAD4_POINTS * in * out, dense ? dense : weight, in,
+                         out);
+    }
+    free(dense);
+    free(made);
+    return 0;
 }
 
 static int fill_turned(struct plan *plan, struct pack *pack, struct error *err)
