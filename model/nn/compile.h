@@ -46,6 +46,8 @@ int dnn_check(dnnl_status_t status, const char *what, struct error *err);
 dnnl_engine_t plan_engine(const struct plan *plan);
 /* Attributes every primitive starts from: user scratchpad. The caller destroys them. */
 int dnn_attr(dnnl_primitive_attr_t *out, struct error *err);
+/* The same where results are added to what the memory held, then clipped at zero. */
+int dnn_attr_after(dnnl_primitive_attr_t *out, bool sum, bool relu, struct error *err);
 
 /* Dense descriptors. `tag` as dnnl_nchw, dnnl_nhwc, dnnl_format_tag_any. */
 dnnl_memory_desc_t md_4d(struct shape shape, dnnl_format_tag_t tag);

@@ -26,6 +26,24 @@ int dnn_attr(dnnl_primitive_attr_t *out, struct error *err)
                      "user scratchpad", err);
 }
 
+int dnn_attr_after(dnnl_primitive_attr_t *out, bool sum, bool relu, struct error *err)
+{
+    int rc;
+    dnnl_post_ops_t post = NULL;
+    TRY(dnn_attr(out, err));
+    TRY(dnn_check(dnnl_post_ops_create(&post), "post-ops", err));
+    if (sum)
+        TRY(dnn_check(dnnl_post_ops_append_sum(post, 1), "a sum", err));
+    if (relu)
+        TRY(dnn_check(dnnl_post_ops_append_eltwise(post, 1, dnnl_eltwise_relu, 0, 0), "a ReLU",
+                      err));
+    TRY(dnn_check(dnnl_primitive_attr_set_post_ops(*out, post), "post-ops", err));
+done:
+    if (post)
+        dnnl_post_ops_destroy(post);
+    return rc;
+}
+
 dnnl_memory_desc_t md_of(int rank, const int64_t *dim, dnnl_format_tag_t tag)
 {
     dnnl_memory_desc_t md;

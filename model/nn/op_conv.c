@@ -35,21 +35,13 @@ static int make_forward(struct plan *plan, const struct conv_shape *c,
 {
     int rc;
     dnnl_primitive_attr_t attr = NULL;
-    dnnl_post_ops_t post = NULL;
     *pd = NULL;
     dnnl_memory_desc_t w = weight_md(c, true), b = md_of(1, (const int64_t[]){c->out.c}, dnnl_a);
     dnnl_memory_desc_t x = layouts ? layouts->x : md_4d(c->in, dnnl_format_tag_any);
     dnnl_memory_desc_t y = layouts ? layouts->y : md_4d(c->out, dnnl_format_tag_any);
     const dnnl_dims_t stride = {c->stride, c->stride}, pad = {c->pad, c->pad};
     dnnl_convolution_desc_t desc;
-    TRY(dnn_attr(&attr, err));
-    TRY(dnn_check(dnnl_post_ops_create(&post), "post-ops", err));
-    if (c->sum)
-        TRY(dnn_check(dnnl_post_ops_append_sum(post, 1), "a sum", err));
-    if (c->relu)
-        TRY(dnn_check(dnnl_post_ops_append_eltwise(post, 1, dnnl_eltwise_relu, 0, 0), "a ReLU",
-                      err));
-    TRY(dnn_check(dnnl_primitive_attr_set_post_ops(attr, post), "post-ops", err));
+    TRY(dnn_attr_after(&attr, c->sum, c->relu, err));
     TRY(dnn_check(dnnl_convolution_forward_desc_init(
                       &desc, inference ? dnnl_forward_inference : dnnl_forward_training,
                       dnnl_convolution_direct, &x, &w, c->bias ? &b : NULL, &y, stride, pad, pad),
@@ -57,8 +49,6 @@ static int make_forward(struct plan *plan, const struct conv_shape *c,
     TRY(dnn_check(dnnl_primitive_desc_create(pd, &desc, attr, plan_engine(plan), NULL),
                   "a convolution", err));
 done:
-    if (post)
-        dnnl_post_ops_destroy(post);
     if (attr)
         dnnl_primitive_attr_destroy(attr);
     return rc;

@@ -29,15 +29,9 @@ static int forward_desc(struct plan *plan, const struct linear_mds *m, bool relu
 {
     int rc;
     dnnl_primitive_attr_t attr = NULL;
-    dnnl_post_ops_t post = NULL;
     dnnl_inner_product_desc_t desc;
     *pd = NULL;
-    TRY(dnn_attr(&attr, err));
-    TRY(dnn_check(dnnl_post_ops_create(&post), "post-ops", err));
-    if (relu)
-        TRY(dnn_check(dnnl_post_ops_append_eltwise(post, 1, dnnl_eltwise_relu, 0, 0), "a ReLU",
-                      err));
-    TRY(dnn_check(dnnl_primitive_attr_set_post_ops(attr, post), "post-ops", err));
+    TRY(dnn_attr_after(&attr, false, relu, err));
     TRY(dnn_check(dnnl_inner_product_forward_desc_init(
                       &desc, plan_inference(plan) ? dnnl_forward_inference : dnnl_forward_training,
                       &m->x, &m->w, &m->b, &m->y),
@@ -45,8 +39,6 @@ static int forward_desc(struct plan *plan, const struct linear_mds *m, bool relu
     TRY(dnn_check(dnnl_primitive_desc_create(pd, &desc, attr, plan_engine(plan), NULL),
                   "a linear layer", err));
 done:
-    if (post)
-        dnnl_post_ops_destroy(post);
     if (attr)
         dnnl_primitive_attr_destroy(attr);
     return rc;

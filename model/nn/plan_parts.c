@@ -160,22 +160,14 @@ int plan_add_reorder(struct plan *plan, int from, int to, bool accumulate, struc
 {
     int rc;
     dnnl_primitive_attr_t attr = NULL;
-    dnnl_post_ops_t post = NULL;
     dnnl_primitive_desc_t pd = NULL;
-    TRY(dnn_attr(&attr, err));
-    if (accumulate) {
-        TRY(dnn_check(dnnl_post_ops_create(&post), "post-ops", err));
-        TRY(dnn_check(dnnl_post_ops_append_sum(post, 1), "a sum", err));
-        TRY(dnn_check(dnnl_primitive_attr_set_post_ops(attr, post), "post-ops", err));
-    }
+    TRY(dnn_attr_after(&attr, accumulate, false, err));
     TRY(dnn_check(dnnl_reorder_primitive_desc_create(&pd, plan_md(plan, from), plan->engine,
                                                      plan_md(plan, to), plan->engine, attr),
                   "a reorder", err));
     TRY(plan_add_primitive(plan, pd, 2, (const int[]){DNNL_ARG_FROM, DNNL_ARG_TO},
                            (const int[]){from, to}, err));
 done:
-    if (post)
-        dnnl_post_ops_destroy(post);
     if (attr)
         dnnl_primitive_attr_destroy(attr);
     return rc;
