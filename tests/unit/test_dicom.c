@@ -3,7 +3,7 @@
 
 #include "model/data/dicom_elements.h"
 #include "tests/unit/dicom_maker.h"
-#include "tests/unit/failing_malloc.h"
+#include "tests/unit/oom.h"
 #include "tests/unit/run.h"
 
 static const struct volume_limits limits = {1 << 24, 200, NULL};
@@ -414,16 +414,9 @@ START_TEST(failing_memory_is_an_error)
     size_t length;
     uint8_t *file = dicom_file(&length, &m, ramp);
     float out[16];
-    for (long n = 0; FAILING_MALLOC; n++) {
-        malloc_fail_at(n);
-        int rc = read_file(out, file, length);
-        if (!malloc_fail_end()) {
-            ck_assert_int_ge(n, 2);
-            ck_assert_int_eq(rc, 0);
-            break;
-        }
-        ck_assert(rc != 0 && err.code == ERR_MEMORY);
-    }
+    struct oom_walk walk = {.err = &err, .more_than = 1};
+    while (oom_next(&walk))
+        oom_judge(&walk, read_file(out, file, length));
     free(file);
 }
 END_TEST

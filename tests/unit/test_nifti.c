@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "tests/unit/failing_malloc.h"
 #include "tests/unit/nifti_maker.h"
+#include "tests/unit/oom.h"
 #include "tests/unit/run.h"
 
 static const struct volume_limits limits = {1 << 24, 200, NULL};
@@ -297,31 +297,19 @@ START_TEST(failing_memory_is_an_error)
     size_t length, zipped, map_length;
     uint8_t *file = nifti_file(&length, &m, ramp), *zip = gzip_bytes(&zipped, file, length);
     uint8_t labels[8 * 8 * 4] = {0};
-    if (!FAILING_MALLOC)
-        return;
-    for (long n = 0;; n++) {
-        malloc_fail_at(n);
-        int rc = read_all(zip, zipped, &limits);
-        if (!malloc_fail_end()) {
-            ck_assert_int_gt(n, 3);
-            ck_assert_int_eq(rc, 0);
-            break;
-        }
-        ck_assert(rc != 0 && err.code == ERR_MEMORY);
-    }
+    struct oom_walk reading = {.err = &err, .more_than = 3};
+    while (oom_next(&reading))
+        oom_judge(&reading, read_all(zip, zipped, &limits));
     struct volume *v;
     ck_assert_int_eq(volume_open(&v, file, length, &limits, &err), 0);
-    for (long n = 0;; n++) {
+    struct oom_walk writing = {.err = &err, .more_than = 1};
+    while (oom_next(&writing)) {
         uint8_t *map = NULL;
-        malloc_fail_at(n);
         int rc = volume_write_labels(&map, &map_length, v, labels, &err);
-        if (!malloc_fail_end()) {
-            ck_assert_int_gt(n, 1);
-            ck_assert_int_eq(rc, 0);
-            free(map);
-            break;
-        }
-        ck_assert(rc != 0 && err.code == ERR_MEMORY && !map);
+        free(map);
+        oom_judge(&writing, rc);
+        if (rc != 0)
+            ck_assert_ptr_null(map);
     }
     volume_close(v);
     free(file);

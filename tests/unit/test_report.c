@@ -13,7 +13,7 @@
 #include "model/eval/report.h"
 #include "model/eval/report_parts.h"
 #include "tests/unit/eval_sample.h"
-#include "tests/unit/failing_malloc.h"
+#include "tests/unit/oom.h"
 #include "tests/unit/run.h"
 
 /* ---- looking at the page ---- */
@@ -349,7 +349,6 @@ END_TEST
 
 /* ---- failing memory ---- */
 
-#if FAILING_MALLOC
 static int write_all(struct buffer *out, const struct eval_results *results, struct error *err)
 {
     buffer_init(out, REPORT_MAX_BYTES);
@@ -369,24 +368,17 @@ START_TEST(allocations_of_a_report_may_fail)
         sample.results.classification.classes[c].precision_recall.count = 2;
     }
     ck_assert_int_eq(write_all(&whole, &sample.results, &err), 0);
-    long failures = 0;
-    for (long n = 0;; n += 1 + n / 64) { /* all of the first, then a sample of thousands alike */
+    /* all of the first, then a sample of thousands alike */
+    struct oom_walk walk = {
+        .err = &err, .more_than = 150, .growing = 64, .json = true, .spares = true};
+    while (oom_next(&walk)) {
         struct buffer out;
-        err.code = ERR_NONE;
-        malloc_fail_at(n);
         int rc = write_all(&out, &sample.results, &err);
-        bool failed = malloc_fail_end();
-        if (rc == 0) /* also where qsort did without the memory it would have liked */
-            ck_assert(out.length == whole.length &&
-                      memcmp(out.bytes, whole.bytes, out.length) == 0);
-        else
-            ck_assert_int_eq(err.code, ERR_MEMORY);
-        failures += rc != 0;
+        bool same = out.length == whole.length && memcmp(out.bytes, whole.bytes, out.length) == 0;
         buffer_free(&out);
-        if (!failed)
-            break;
+        oom_judge(&walk, rc);
+        ck_assert(same == (rc == 0));
     }
-    ck_assert_int_gt(failures, 150);
     buffer_free(&whole);
     sample_free(&sample);
 }
@@ -400,16 +392,15 @@ START_TEST(every_allocation_of_a_measure_may_fail)
     const uint8_t map[4] = {0, 1, 2, 3};
     struct classification_input input = {4, labels, probabilities, predicted, NULL};
     struct bootstrap_options options = {.seed = 1, .resamples = 3, .level = 0.9};
-    long failures = 0;
-    for (long n = 0;; n++) {
-        struct error err = {0};
+    struct error err;
+    struct oom_walk walk = {.err = &err, .more_than = 25, .spares = true};
+    while (oom_next(&walk)) {
         struct classification_result classification;
         struct detection_result detection;
         struct ap_evaluation *evaluation = NULL;
         struct bitmask mask = {0};
         struct ap_image image;
         struct training_log log = {0};
-        malloc_fail_at(n);
         int rc = classification_measure(&classification, &input, &options, &err);
         if (rc == 0)
             rc = bitmask_pack(&mask, map, 2, 2, &err);
@@ -425,25 +416,19 @@ START_TEST(every_allocation_of_a_measure_may_fail)
             rc = ap_measure(&detection, evaluation, NULL, &options, &err);
         for (int i = 0; rc == 0 && i < 600; i++)
             rc = training_log_add(&log, "loss", i, 1, &err);
-        bool failed = malloc_fail_end();
+        double accuracy = rc == 0 ? classification.accuracy.value : 0;
         bitmask_free(&mask);
         ap_close(evaluation);
         training_log_free(&log);
-        if (rc == 0) { /* also where qsort did without the memory it would have liked */
-            ck_assert_double_eq(classification.accuracy.value, 2.0 / 3);
-            ck_assert_double_eq_tol(detection.coco[1].mean.value, 1, 1e-12);
-        } else {
-            ck_assert_int_eq(err.code, ERR_MEMORY);
-        }
-        failures += rc != 0;
         classification_free(&classification);
-        if (!failed)
-            break;
+        oom_judge(&walk, rc);
+        if (rc == 0) {
+            ck_assert_double_eq(accuracy, 2.0 / 3);
+            ck_assert_double_eq_tol(detection.coco[1].mean.value, 1, 1e-12);
+        }
     }
-    ck_assert_int_gt(failures, 25);
 }
 END_TEST
-#endif
 
 static const char *sample_path;
 
@@ -478,9 +463,7 @@ int main(int argc, char **argv)
     tcase_add_test(tc, malformed_utf8_is_found);
     tcase_add_test(tc, base64_of_every_remainder);
     tcase_add_test(tc, ticks_are_round);
-#if FAILING_MALLOC
     tcase_add_test(tc, allocations_of_a_report_may_fail);
     tcase_add_test(tc, every_allocation_of_a_measure_may_fail);
-#endif
     return run_case("report", tc);
 }
