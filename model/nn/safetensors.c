@@ -1,5 +1,6 @@
 #include "model/nn/safetensors.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
@@ -87,10 +88,11 @@ static int read_header(struct safetensors *file, uint64_t *data_begin, struct er
     if (size == 0 || text[0] != '{')
         return error_set(err, ERR_BAD_WEIGHTS, "header does not begin with '{'");
     json_error_t cause;
+    errno = 0;
     file->header = json_loadb(text, size, JSON_REJECT_DUPLICATES, &cause);
     if (!file->header) {
-        /* jansson leaves the text empty where an allocation failed */
-        if (json_error_code(&cause) == json_error_out_of_memory || !cause.text[0])
+        /* jansson takes most failed allocations for a mistake in the text; malloc says so itself */
+        if (errno == ENOMEM)
             return error_set(err, ERR_MEMORY, "out of memory reading the header");
         return error_set(err, ERR_BAD_WEIGHTS, "header is not valid JSON at byte %d: %s",
                          cause.position, cause.text);

@@ -457,9 +457,7 @@ START_TEST(every_failing_allocation_is_an_error)
     struct oom_walk walk = {.err = &err, .more_than = 100, .json = true, .spares = true};
     while (oom_next(&walk)) {
         int rc = convert_checkpoint(in, out_path, _i ? &plain : &options, &report, &err);
-        oom_judge_or(&walk, rc, ERR_BAD_WEIGHTS);
-        if (err.code == ERR_BAD_WEIGHTS) /* what the JSON library makes of it */
-            ck_assert_ptr_nonnull(strstr(err.text, "header is not valid JSON"));
+        oom_judge(&walk, rc);
         /* another file or none: what is there is whole */
         ck_assert_int_eq(mapped_open(&again, out_path, &err), 0);
         ck_assert_uint_eq(again.length, whole.length);

@@ -242,7 +242,7 @@ START_TEST(every_failing_allocation_is_an_error)
 {
     struct error err;
     make_folder();
-    struct oom_walk writing = {.err = &err, .more_than = 20, .spares = true};
+    struct oom_walk writing = {.err = &err, .more_than = 20, .json = true, .spares = true};
     while (oom_next(&writing))
         oom_judge(&writing, write_sample(path, 0, &err));
     struct oom_walk reading = {.err = &err, .more_than = 20, .json = true};
@@ -250,9 +250,7 @@ START_TEST(every_failing_allocation_is_an_error)
         struct safetensors *file;
         int rc = safetensors_open(&file, path, &err);
         safetensors_close(file);
-        oom_judge_or(&reading, rc, ERR_BAD_WEIGHTS);
-        if (err.code == ERR_BAD_WEIGHTS) /* what the JSON library makes of it */
-            ck_assert_ptr_nonnull(strstr(err.text, "header is not valid JSON"));
+        oom_judge(&reading, rc);
     }
     remove_folder();
 }
