@@ -23,6 +23,11 @@ static int out_of_memory(struct error *err)
     return error_set(err, ERR_MEMORY, "no memory for the list of training files");
 }
 
+int dataset_io_error(const char *path, int cause, struct error *err)
+{
+    return error_set(err, cause == ENOMEM ? ERR_MEMORY : ERR_IO, "%s: %s", path, strerror(cause));
+}
+
 /* Room for one more where `count` is a power of two (or 0): the list doubles there. */
 static void *grow(void *list, size_t count, size_t size)
 {
@@ -198,7 +203,7 @@ int names_read(struct names *names, const char *folder, struct error *err)
     *names = (struct names){0};
     DIR *dir = opendir(folder);
     if (dir == NULL)
-        return error_set(err, ERR_IO, "%s: %s", folder, strerror(errno));
+        return dataset_io_error(folder, errno, err);
     struct dirent *entry;
     while ((entry = readdir(dir)) != NULL) {
         size_t length = strlen(entry->d_name);

@@ -30,13 +30,13 @@ struct lines {
     char *line;
     size_t capacity;
     int number;
-    bool failed; /* ended for another reason than the file's end */
+    int failed; /* 0, or why it ended before the file's end: an errno */
 };
 
 static int lines_open(struct lines *l, const char *path, struct error *err)
 {
     *l = (struct lines){.path = path, .file = fopen(path, "r")};
-    return l->file != NULL ? 0 : error_set(err, ERR_IO, "%s: %s", path, strerror(errno));
+    return l->file != NULL ? 0 : dataset_io_error(path, errno, err);
 }
 
 /* False at the end. */
@@ -44,7 +44,7 @@ static bool lines_next(struct lines *l)
 {
     ssize_t length = getline(&l->line, &l->capacity, l->file);
     if (length < 0) {
-        l->failed = !feof(l->file);
+        l->failed = feof(l->file) ? 0 : errno;
         return false;
     }
     while (length > 0 && (l->line[length - 1] == '\n' || l->line[length - 1] == '\r'))
@@ -60,7 +60,7 @@ static int lines_close(struct lines *l, int rc, struct error *err)
         fclose(l->file);
     free(l->line);
     if (rc == 0 && l->failed)
-        return error_set(err, ERR_IO, "%s: cannot be read to its end", l->path);
+        return dataset_io_error(l->path, l->failed, err);
     return rc;
 }
 
@@ -228,7 +228,7 @@ static int read_header(int columns[KNOWN_COLUMNS], struct lines *l, struct error
     char *fields[COLUMNS];
     bool named = lines_next(l);
     if (l->failed)
-        return error_set(err, ERR_IO, "%s: cannot be read", l->path);
+        return dataset_io_error(l->path, l->failed, err);
     int count = named ? cut_fields(fields, l->line) : 0;
     int classes = 0;
     for (int k = 0; k < KNOWN_COLUMNS; k++) {
@@ -349,7 +349,7 @@ int dataset_open_classification(struct dataset *out, const char *folder,
     if (inside == NULL || beside == NULL)
         goto done;
     if (whole == NULL)
-        TRY(error_set(err, ERR_IO, "%s: %s", folder, strerror(errno)));
+        TRY(dataset_io_error(folder, errno, err));
     const char *own_name = strrchr(whole, '/') + 1;
 
     if (o->list != NULL)

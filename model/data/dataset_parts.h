@@ -13,6 +13,9 @@ struct names {
 int names_read(struct names *names, const char *folder, struct error *err);
 void names_free(struct names *names);
 
+/* What errno says about a file or folder: ERR_MEMORY where that is the cause, else ERR_IO. */
+int dataset_io_error(const char *path, int cause, struct error *err);
+
 /* "folder/name", malloc'ed; NULL and ERR_MEMORY where that fails. */
 char *path_join(const char *folder, const char *name, struct error *err);
 

@@ -452,9 +452,27 @@ START_TEST(no_memory_at_any_point_is_an_error)
         int rc = dataset_open_classification(&d, root, NULL, &err);
         size_t samples = d.count, problems = d.problems_count;
         dataset_free(&d);
-        oom_judge_or(&walk, rc, ERR_IO);
+        oom_judge(&walk, rc);
         ck_assert_uint_eq(samples, rc == 0 ? 2 : 0);
         ck_assert_uint_eq(problems, rc == 0 ? 2 : 0);
+    }
+}
+END_TEST
+
+START_TEST(no_memory_for_pairs_is_an_error)
+{
+    make_segmentation();
+    picture("imgs/c.png", 4, 4);
+    struct error err;
+    struct oom_walk walk = {.err = &err, .more_than = 8, .spares = true};
+    while (oom_next(&walk)) {
+        struct dataset d;
+        int rc = dataset_open_segmentation(&d, root, NULL, &err);
+        size_t samples = d.count, problems = d.problems_count;
+        dataset_free(&d);
+        oom_judge(&walk, rc);
+        ck_assert_uint_eq(samples, rc == 0 ? 2 : 0);
+        ck_assert_uint_eq(problems, rc == 0 ? 1 : 0);
     }
 }
 END_TEST
@@ -475,5 +493,6 @@ int main(void)
     tcase_add_test(tc, order_is_a_permutation_of_its_own);
     tcase_add_test(tc, order_is_fair);
     tcase_add_test(tc, no_memory_at_any_point_is_an_error);
+    tcase_add_test(tc, no_memory_for_pairs_is_an_error);
     return run_case("dataset", tc);
 }
