@@ -29,9 +29,7 @@ struct model {
     bool predict_fails;
 };
 
-struct session {
-    const struct model *model;
-};
+#include "tests/unit/stand_in.h"
 
 static int setting(const char *name, int otherwise)
 {
@@ -44,23 +42,6 @@ static void wait_ms(int ms)
     struct timespec left = {ms / 1000, (long)(ms % 1000) * 1000000};
     while (ms > 0 && nanosleep(&left, &left) != 0)
         continue;
-}
-
-const char *model_image_class_name(int id)
-{
-    static const char *const names[] = {"control", "common_pneumonia", "covid_19"};
-    return id >= 0 && id < MODEL_IMAGE_CLASSES ? names[id] : NULL;
-}
-
-const char *model_object_class_name(int id)
-{
-    static const char *const names[] = {"background", "lungs", "ggo", "consolidation"};
-    return id >= 0 && id < MODEL_OBJECT_CLASSES ? names[id] : NULL;
-}
-
-const char *model_stage_name(int stage)
-{
-    return stage >= 0 && stage < MODEL_STAGES ? "fake" : NULL;
 }
 
 /* The first word of a file; "" where there is none. */
@@ -109,30 +90,6 @@ int model_load(struct model **out, const char *path, const struct model_options 
     model->detections = setting("FAKE_DETECTIONS", 4);
     *out = model;
     return 0;
-}
-
-void model_free(struct model *model)
-{
-    free(model);
-}
-
-const struct model_info *model_info(const struct model *model)
-{
-    return &model->info;
-}
-
-int session_open(struct session **out, const struct model *model, struct error *err)
-{
-    *out = malloc(sizeof **out);
-    if (!*out)
-        return error_set(err, ERR_MEMORY, "no memory for a session");
-    (*out)->model = model;
-    return 0;
-}
-
-void session_close(struct session *session)
-{
-    free(session);
 }
 
 /* The mask is stretched over the box without interpolation. */

@@ -22,25 +22,7 @@ struct model {
     struct model_info info;
 };
 
-struct session {
-    const struct model *model;
-};
-
-const char *model_image_class_name(int id)
-{
-    static const char *const names[] = {"control", "common_pneumonia", "covid_19"};
-    return id >= 0 && id < MODEL_IMAGE_CLASSES ? names[id] : NULL;
-}
-
-const char *model_object_class_name(int id)
-{
-    return id >= 0 && id < MODEL_OBJECT_CLASSES ? "object" : NULL;
-}
-
-const char *model_stage_name(int stage)
-{
-    return stage >= 0 && stage < MODEL_STAGES ? "stage" : NULL;
-}
+#include "tests/unit/stand_in.h"
 
 int model_load(struct model **out, const char *path, const struct model_options *options,
                struct error *err)
@@ -57,30 +39,6 @@ int model_load(struct model **out, const char *path, const struct model_options 
                                        .default_score_threshold = 0.75f,
                                        .default_max_detections = 4};
     return 0;
-}
-
-void model_free(struct model *model)
-{
-    free(model);
-}
-
-const struct model_info *model_info(const struct model *model)
-{
-    return &model->info;
-}
-
-int session_open(struct session **out, const struct model *model, struct error *err)
-{
-    *out = malloc(sizeof **out);
-    if (!*out)
-        return error_set(err, ERR_MEMORY, "no memory");
-    (*out)->model = model;
-    return 0;
-}
-
-void session_close(struct session *session)
-{
-    free(session);
 }
 
 static int grey(const struct image *image, int x, int y)
