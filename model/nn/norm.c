@@ -108,7 +108,7 @@ VECTORIZED static void affine_any(float *y, const float *x, const float *residua
 }
 
 void norm_apply(float *y, const float *x, const float *residual, int64_t rows, int64_t width,
-                 const float *scale, const float *shift, bool relu)
+                const float *scale, const float *shift, bool relu)
 {
     if (width == LANES)
         affine_16(y, x, residual, rows, scale, shift, relu);
@@ -117,8 +117,8 @@ void norm_apply(float *y, const float *x, const float *residual, int64_t rows, i
 }
 
 VECTORIZED void norm_apply_precise(float *y, const float *x, const float *residual, int64_t rows,
-                                    int64_t width, const double *restrict scale,
-                                    const double *restrict shift, bool relu)
+                                   int64_t width, const double *restrict scale,
+                                   const double *restrict shift, bool relu)
 {
     for (int64_t r = 0; r < rows; r++)
 #pragma GCC ivdep
