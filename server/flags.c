@@ -188,21 +188,28 @@ static const struct flag *find_letter(const struct flags *flags, char letter)
 
 /* ---- the file ---- */
 
+/* What an argument says of the file: the name behind a "=", or `next`; NULL where it is another. */
+static const char *file_argument(const struct flag *flag, const char *argument, const char *next)
+{
+    size_t length = strlen(flag->name);
+    if (argument[0] == '-' && flag->letter && argument[1] == flag->letter && argument[2] == 0)
+        return next;
+    if (strncmp(argument, "--", 2) != 0 || strncmp(argument + 2, flag->name, length) != 0)
+        return NULL;
+    const char *rest = argument + 2 + length;
+    return *rest == '=' ? rest + 1 : *rest == 0 ? next : NULL;
+}
+
 /* The file's name from the command line, else from the environment; NULL: none. */
 static const char *file_path(const struct flags *flags, int argc, char **argv)
 {
     char name[VARIABLE_SIZE];
     const struct flag *flag = find_long(flags, flags->file, strlen(flags->file));
     const char *path = variable(name, flags, flag);
-    size_t length = strlen(flags->file);
     for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strncmp(argv[i], "--", 2) != 0 || strncmp(argv[i] + 2, flags->file, length) != 0)
-            continue;
-        const char *rest = argv[i] + 2 + length;
-        if (*rest == '=')
-            path = rest + 1;
-        else if (*rest == 0 && i + 1 < argc)
-            path = argv[i + 1];
+        const char *given = file_argument(flag, argv[i], i + 1 < argc ? argv[i + 1] : NULL);
+        if (given)
+            path = given;
     }
     return path && *path ? path : NULL;
 }
@@ -214,6 +221,16 @@ static char *trim(char *text)
     while (length > 0 && isspace((unsigned char)text[length - 1]))
         text[--length] = 0;
     return text + strspn(text, " \t");
+}
+
+/* Ends a line where its comment begins: at a # that is the first or stands behind a space. */
+static void cut_comment(char *line)
+{
+    for (char *at = strchr(line, '#'); at; at = strchr(at + 1, '#'))
+        if (at == line || isspace((unsigned char)at[-1])) {
+            *at = 0;
+            return;
+        }
 }
 
 static int set_line(const struct flags *flags, void *fields, char *line, bool *seen,
@@ -244,9 +261,11 @@ static int set_lines(const struct flags *flags, void *fields, char *text, const 
     char place[300];
     int rc = 0;
     for (int number = 1; rc == 0 && text; number++) {
-        char *line = trim(strsep(&text, "\n"));
+        char *line = strsep(&text, "\n");
+        cut_comment(line);
+        line = trim(line);
         snprintf(place, sizeof place, "%.255s:%d", path, number);
-        if (*line && *line != '#')
+        if (*line)
             rc = set_line(flags, fields, line, seen, place, err);
     }
     return rc;
@@ -265,6 +284,9 @@ static int set_from_file(const struct flags *flags, void *fields, const char *pa
     *(char **)(void *)((char *)fields + flags->file_text) = text;
     if (strlen(text) != length)
         return error_set(err, ERR_ARGUMENT, "%.255s is not text: it has a zero byte", path);
+    static const char mark[] = "\xef\xbb\xbf"; /* that some editors put in front of UTF-8 */
+    if (strncmp(text, mark, sizeof mark - 1) == 0)
+        text += sizeof mark - 1;
     return set_lines(flags, fields, text, path, err);
 }
 

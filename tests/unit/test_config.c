@@ -81,15 +81,15 @@ START_TEST(the_file_is_below_the_environment)
 {
     clear();
     const char *path =
-        write_config("# a comment\n\n port=1111\r\nmax-body = 64K\n"
-                     "\tlog-format\t=\ttext \nhost = ::1\nmodel = a = b # c\nui=off");
+        write_config("\xef\xbb\xbf# a comment\n\n port=1111\r\nmax-body = 64K # of = 32M\n"
+                     "\tlog-format\t=\ttext \nhost = ::1\nmodel = a = b#c\t# d # e\nui=off");
     setenv("ONESHOT_MAX_BODY", "128K", 1);
     ck_assert_int_eq(READ(W("--ui"), W("on"), W("--config"), (char *)path), 0);
     ck_assert_int_eq(config.port, 1111);
     ck_assert_uint_eq(config.max_body, 128u << 10);
     ck_assert_int_eq(config.log_format, 1);
     ck_assert_str_eq(config.host, "::1");
-    ck_assert_str_eq(config.model, "a = b # c");
+    ck_assert_str_eq(config.model, "a = b#c");
     ck_assert_int_eq(config.ui, 0);
     ck_assert_int_eq(config.queue, 64);
     config_free(&config);
@@ -100,6 +100,28 @@ START_TEST(the_file_is_below_the_environment)
     config_free(&config);
     unsetenv("ONESHOT_CONFIG");
     clear();
+    unlink(path);
+}
+END_TEST
+
+START_TEST(every_way_to_name_the_file)
+{
+    clear();
+    char *path = (char *)write_config("port = 1111");
+    char together[80];
+    snprintf(together, sizeof together, "--config=%s", path);
+    ck_assert_int_eq(READ(W("-c"), path), 0);
+    ck_assert_int_eq(config.port, 1111);
+    config_free(&config);
+    ck_assert_int_eq(READ(W("--config"), path), 0);
+    ck_assert_int_eq(config.port, 1111);
+    config_free(&config);
+    ck_assert_int_eq(READ(together), 0);
+    ck_assert_int_eq(config.port, 1111);
+    config_free(&config);
+    ck_assert_int_ne(READ(W("-c"), W("/nonexistent/config")), 0);
+    ck_assert_ptr_nonnull(strstr(err.text, "/nonexistent/config"));
+    config_free(&config);
     unlink(path);
 }
 END_TEST
@@ -319,7 +341,7 @@ END_TEST
 int main(void)
 {
     RUN("config", defaults, the_command_line_wins_over_the_environment,
-        the_file_is_below_the_environment, files_that_are_refused, forms_of_flags, refusals_say_why,
-        operands_come_to_the_front, the_help_names_every_flag, cores_are_shared,
-        a_quota_counts_in_whole_cores);
+        the_file_is_below_the_environment, every_way_to_name_the_file, files_that_are_refused,
+        forms_of_flags, refusals_say_why, operands_come_to_the_front, the_help_names_every_flag,
+        cores_are_shared, a_quota_counts_in_whole_cores);
 }
