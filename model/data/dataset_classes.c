@@ -49,6 +49,10 @@ static bool lines_next(struct lines *l)
     }
     while (length > 0 && (l->line[length - 1] == '\n' || l->line[length - 1] == '\r'))
         l->line[--length] = 0;
+    static const char mark[] = "\xef\xbb\xbf"; /* that spreadsheets put in front of UTF-8 */
+    size_t marked = strlen(mark);
+    if (l->number == 0 && strncmp(l->line, mark, marked) == 0)
+        memmove(l->line, l->line + marked, (size_t)length + 1 - marked);
     l->number++;
     return true;
 }
@@ -188,18 +192,27 @@ done:
 
 /* ---- manifests ---- */
 
-enum { COLUMNS = 32 };
+enum { COLUMNS = 256, SHOWN = 80 };
 enum { FILE_COLUMN, SPLIT_COLUMN, PATIENT_COLUMN, CLASS_COLUMN, KNOWN_COLUMNS = CLASS_COLUMN + 3 };
 static const char *const column_names[KNOWN_COLUMNS] = {
     "file", "split", "patient", "control", "common_pneumonia", "covid_19"};
 
-/* Cuts a line of comma-separated values in place; "" inside quotes is a quote. */
+/* Where the known columns are, -1 for none, and how many there are in all. */
+struct header {
+    int columns[KNOWN_COLUMNS], count;
+};
+
+/*
+ * Cuts a line of comma-separated values in place, without the blanks around them; "" inside quotes
+ * is a quote. -1 where one is not closed: the fields behind it would be part of it.
+ */
 static int cut_fields(char *fields[COLUMNS], char *line)
 {
     int count = 0;
     char *in = line;
     while (count < COLUMNS) {
-        char *out = in;
+        in += strspn(in, " \t");
+        char *out = in, *kept = in; /* the end of what is not blank, or was quoted */
         fields[count++] = out;
         bool quoted = *in == '"';
         in += quoted;
@@ -207,15 +220,20 @@ static int cut_fields(char *fields[COLUMNS], char *line)
             if (quoted && *in == '"') {
                 if (in[1] != '"') {
                     quoted = false;
+                    kept = out;
                     in++;
                     continue;
                 }
                 in++;
             }
+            if (quoted || (*in != ' ' && *in != '\t'))
+                kept = out + 1;
             *out++ = *in++;
         }
+        if (quoted)
+            return -1;
         bool more = *in == ',';
-        *out = 0;
+        *kept = 0;
         if (!more)
             break;
         in++;
@@ -223,26 +241,31 @@ static int cut_fields(char *fields[COLUMNS], char *line)
     return count;
 }
 
-static int read_header(int columns[KNOWN_COLUMNS], struct lines *l, struct error *err)
+static int read_header(struct header *header, struct lines *l, struct error *err)
 {
-    char *fields[COLUMNS];
+    char *fields[COLUMNS], shown[SHOWN + 1] = "";
     bool named = lines_next(l);
     if (l->failed)
         return dataset_io_error(l->path, l->failed, err);
-    int count = named ? cut_fields(fields, l->line) : 0;
+    if (named)
+        snprintf(shown, sizeof shown, "%s", l->line);
+    for (char *c = shown; *c != 0; c++) /* whatever kind of file it is */
+        *c = *c >= ' ' && *c <= '~' ? *c : '?';
     int classes = 0;
+    header->count = named ? cut_fields(fields, l->line) : 0;
     for (int k = 0; k < KNOWN_COLUMNS; k++) {
-        columns[k] = -1;
-        for (int i = 0; i < count; i++)
+        header->columns[k] = -1;
+        for (int i = 0; i < header->count; i++)
             if (strcmp(fields[i], column_names[k]) == 0)
-                columns[k] = i;
-        classes += k >= CLASS_COLUMN && columns[k] >= 0;
+                header->columns[k] = i;
+        classes += k >= CLASS_COLUMN && header->columns[k] >= 0;
     }
-    if (columns[FILE_COLUMN] < 0 || classes == 0)
+    if (header->columns[FILE_COLUMN] < 0 || classes == 0)
         return error_set(err, ERR_BAD_DATA,
                          "%s: its first line must name the columns `file` and at least one of "
-                         "`control`, `common_pneumonia`, `covid_19`",
-                         l->path);
+                         "`control`, `common_pneumonia`, `covid_19`, with commas between; it is "
+                         "\"%s\"",
+                         l->path, shown);
     return 0;
 }
 
@@ -262,14 +285,25 @@ static bool parse_class(int8_t *out, const char *text)
 }
 
 static int add_row(struct dataset *out, struct lines *l, const char *folder, const char *split,
-                   const int columns[KNOWN_COLUMNS], struct error *err)
+                   const struct header *header, struct error *err)
 {
-    char *fields[COLUMNS];
+    char *fields[COLUMNS], shown[SHOWN + 1];
     char empty[] = "";
+    snprintf(shown, sizeof shown, "%s", l->line);
     int count = cut_fields(fields, l->line);
+    if (count < 0)
+        return blame_line(out, l, err, "a quote is not closed on this line:", shown);
+    for (int i = header->count; i < count; i++)
+        if (*fields[i] != 0)
+            return blame_line(out, l, err,
+                              "has more fields than the first line; one with a comma in it needs "
+                              "quotes:",
+                              shown);
     char *values[KNOWN_COLUMNS];
-    for (int k = 0; k < KNOWN_COLUMNS; k++)
-        values[k] = columns[k] >= 0 && columns[k] < count ? fields[columns[k]] : empty;
+    for (int k = 0; k < KNOWN_COLUMNS; k++) {
+        int column = header->columns[k];
+        values[k] = column >= 0 && column < count ? fields[column] : empty;
+    }
     if (split != NULL && strcmp(values[SPLIT_COLUMN], split) != 0)
         return 0;
     struct sample sample = {.patient = values[PATIENT_COLUMN]};
@@ -289,13 +323,14 @@ static int add_row(struct dataset *out, struct lines *l, const char *folder, con
 static int read_manifest(struct dataset *out, const char *folder, const char *path,
                          const char *split, struct error *err)
 {
-    int rc = -1, columns[KNOWN_COLUMNS];
+    int rc = -1;
     struct lines l;
+    struct header header;
     TRY(lines_open(&l, path, err));
-    TRY(read_header(columns, &l, err));
+    TRY(read_header(&header, &l, err));
     while (lines_next(&l))
         if (l.line[0] != 0)
-            TRY(add_row(out, &l, folder, split, columns, err));
+            TRY(add_row(out, &l, folder, split, &header, err));
 done:
     return lines_close(&l, rc, err);
 }
@@ -358,6 +393,10 @@ int dataset_open_classification(struct dataset *out, const char *folder,
         TRY(read_manifest(out, folder, inside, o->split, err));
     else if (own_name[0] != 0 && access(beside, F_OK) == 0)
         TRY(read_manifest(out, folder, beside, own_name, err));
+    if (out->count == 0 && out->problems_count == 0 && o->split != NULL && o->list == NULL &&
+        access(inside, F_OK) == 0)
+        TRY(error_set(err, ERR_BAD_DATA, "%s: no row has \"%s\" in a column `split`", inside,
+                      o->split));
     if (out->count == 0 && out->problems_count == 0 && o->list == NULL && access(inside, F_OK) != 0)
         TRY(read_names(out, folder, o->scheme, err));
     TRY(dataset_finish(out, folder, err));

@@ -284,6 +284,54 @@ START_TEST(manifest_tells_more)
     const struct dataset_options other = {.split = "test"};
     ck_assert_int_ne(dataset_open_classification(&d, root, &other, &err), 0);
     ck_assert_int_eq(err.code, ERR_BAD_DATA);
+    ck_assert_ptr_nonnull(strstr(err.text, "no row has \"test\" in a column `split`"));
+}
+END_TEST
+
+/* The mark in front of UTF-8, blanks around values, commas at the end; many columns. */
+START_TEST(manifest_of_a_spreadsheet)
+{
+    struct dataset d;
+    struct error err;
+    char header[2048] = "\xef\xbb\xbf\x66ile , \"covid_19\"";
+    picture("a.png", 4, 4);
+    picture("b .png", 4, 4);
+    for (int i = 0; i < 40; i++)
+        snprintf(header + strlen(header), 16, ",other%d", i);
+    snprintf(header + strlen(header), 64, ", patient\na.png, 1 \n\"b .png\" ,0");
+    for (int i = 0; i < 40; i++)
+        snprintf(header + strlen(header), 16, ",");
+    snprintf(header + strlen(header), 16, ",\" P, 1 \",,\n");
+    text("manifest.csv", header);
+    ck_assert_msg(dataset_open_classification(&d, root, NULL, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(d.problems_count, 0);
+    ck_assert_uint_eq(d.count, 2);
+    expect_sample(&d, 0, "a.png", -1, -1, 1);
+    ck_assert_str_eq(d.samples[0].patient, "");
+    expect_sample(&d, 1, "b .png", -1, -1, 0);
+    ck_assert_str_eq(d.samples[1].patient, " P, 1 ");
+    dataset_free(&d);
+}
+END_TEST
+
+/* Rows whose fields are not where the header says. */
+START_TEST(manifest_rows_that_cannot_be_told_apart)
+{
+    struct dataset d;
+    struct error err;
+    picture("a.png", 4, 4);
+    picture("b.png", 4, 4);
+    text("manifest.csv", "patient,file,control\n"
+                         "P,a.png,1\nA \"B\" C,b.png,1\n"
+                         "Doe, Jane,b.png,1\n\"Doe,b.png,1\n\"Doe\"\",b.png,1\n");
+    ck_assert_msg(dataset_open_classification(&d, root, NULL, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(d.count, 2);
+    ck_assert_str_eq(d.samples[1].patient, "A \"B\" C");
+    expect_problem(&d, "manifest.csv:4", "more fields than the first line");
+    expect_problem(&d, "manifest.csv:5", "not closed on this line: '\"Doe,b.png,1'");
+    expect_problem(&d, "manifest.csv:6", "not closed");
+    ck_assert_uint_eq(d.problems_count, 3);
+    dataset_free(&d);
 }
 END_TEST
 
@@ -326,6 +374,9 @@ START_TEST(manifest_needs_its_columns)
     ck_assert_int_ne(dataset_open_classification(&d, root, NULL, &err), 0);
     ck_assert_int_eq(err.code, ERR_BAD_DATA);
     ck_assert_ptr_nonnull(strstr(err.text, "`file`"));
+    char found[64]; /* all but the line's end */
+    snprintf(found, sizeof found, "it is \"%.*s\"", (int)strcspn(headers[_i], "\n"), headers[_i]);
+    ck_assert_msg(strstr(err.text, found) != NULL, "%s", err.text);
 }
 END_TEST
 
@@ -487,6 +538,8 @@ int main(void)
     tcase_add_test(tc, pixel_limit_holds);
     tcase_add_test(tc, names_tell_the_class);
     tcase_add_test(tc, manifest_tells_more);
+    tcase_add_test(tc, manifest_of_a_spreadsheet);
+    tcase_add_test(tc, manifest_rows_that_cannot_be_told_apart);
     tcase_add_test(tc, manifest_above_serves_its_splits);
     tcase_add_loop_test(tc, manifest_needs_its_columns, 0, 4);
     tcase_add_test(tc, split_files_tell_class_and_box);
