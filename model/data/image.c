@@ -22,6 +22,7 @@ struct reader {
     size_t length, offset;
     struct error *err;
     bool out_of_memory;
+    bool no_labels; /* sound, but not what a label map is */
 
     png_structp png;
     png_infop info;
@@ -153,6 +154,8 @@ static void on_error(png_structp png, png_const_charp text)
     if (r->out_of_memory)
         error_set(r->err, ERR_MEMORY, "no memory to decode a PNG of %dx%d pixels", r->width,
                   r->height);
+    else if (r->no_labels)
+        error_set(r->err, ERR_BAD_PNG, "%s", text);
     else
         error_set(r->err, ERR_BAD_PNG, "PNG is damaged at byte %zu of %zu: %s", r->offset,
                   r->length, text);
@@ -270,6 +273,12 @@ static void convert_row(struct reader *r, const struct row_kind *kind, const uin
     r->colour |= differ != 0;
 }
 
+static void refuse_labels(struct reader *r, const char *text)
+{
+    r->no_labels = true;
+    png_error(r->png, text);
+}
+
 static void label_row(struct reader *r, const struct row_kind *kind, const uint8_t *in, int y)
 {
     uint8_t *out = r->labels + (size_t)y * (size_t)r->width;
@@ -278,10 +287,11 @@ static void label_row(struct reader *r, const struct row_kind *kind, const uint8
         const uint8_t *p = in + (size_t)i * (size_t)kind->channels * sample;
         out[i] = p[sample - 1];
         if (sample == 2 && p[0] != 0)
-            png_error(r->png, "a label map's value is above 255");
+            refuse_labels(r, "a label map's values are at most 255, this one has larger ones");
         for (int c = 1; c < kind->grey; c++)
             if (memcmp(p, p + (size_t)c * sample, sample) != 0)
-                png_error(r->png, "a label map must be grey, this one has coloured pixels");
+                refuse_labels(r, "a label map's values are greys or numbers of a palette, this one "
+                                 "has coloured pixels instead");
     }
 }
 

@@ -326,6 +326,8 @@ START_TEST(labels_are_raw_samples)
     if (k.channels >= 3 || k.depth == 16) {
         ck_assert_int_ne(rc, 0);
         ck_assert_int_eq(err.code, ERR_BAD_PNG);
+        ck_assert_ptr_nonnull(strstr(err.text, k.depth == 16 ? "at most 255" : "coloured"));
+        ck_assert_ptr_null(strstr(err.text, "damaged"));
         ck_assert_ptr_null(labels);
     } else {
         ck_assert_int_eq(rc, 0);
