@@ -29,6 +29,7 @@ struct settings {
     int form, threads, max_slices, max_ratio;
     size_t max_body, max_pixels, max_volume;
     bool no_regions, quiet;
+    struct file_claims *written;
 };
 
 #define FIELD(name) offsetof(struct settings, name)
@@ -205,6 +206,7 @@ static int take_slice(void *context, struct slice *slice, struct slice_worker *w
     TRY(target_path(path, sizeof path, job, job->settings->overlay, ".png", err));
     if (!*path)
         return 0;
+    TRY(file_claim(job->settings->written, path, err));
     TRY(overlay_png(&bytes, &length, slice, worker, job->options, err));
     TRY(file_write(path, bytes, length, err));
 done:
@@ -224,6 +226,7 @@ static int take_volume(void *context, const struct scan *scan, struct error *err
     TRY(target_path(path, sizeof path, job, job->settings->labels, ".labels.nii.gz", err));
     if (!*path)
         return 0;
+    TRY(file_claim(job->settings->written, path, err));
     TRY(volume_write_labels(&bytes, &length, scan->volume, scan->labels, err));
     TRY(file_write(path, bytes, length, err));
 done:
@@ -374,7 +377,10 @@ int cmd_predict(int argc, char **argv)
     }
     if (!model_info(local.model)->trained)
         fprintf(stderr, "oneshot predict: the model is not trained: every result is noise\n");
+    struct file_claims written = {0};
+    settings.written = &written;
     int status = predict_files(count, argv + 1, &local, &options, &settings);
+    file_claims_free(&written);
     local_close(&local);
     return status;
 }

@@ -58,3 +58,29 @@ int file_write(const char *path, const void *bytes, size_t length, struct error 
         return error_set(err, ERR_IO, "%s: %s", path, strerror(errno));
     return 0;
 }
+
+int file_claim(struct file_claims *claims, const char *path, struct error *err)
+{
+    for (size_t i = 0; i < claims->count; i++)
+        if (strcmp(claims->paths[i], path) == 0)
+            return error_set(err, ERR_ARGUMENT,
+                             "%s is there from another file of this name; give them folders of "
+                             "their own",
+                             path);
+    char **larger = realloc(claims->paths, (claims->count + 1) * sizeof *larger);
+    if (larger)
+        claims->paths = larger;
+    char *copy = larger ? strdup(path) : NULL;
+    if (!copy)
+        return error_set(err, ERR_MEMORY, "no memory for the names of files");
+    claims->paths[claims->count++] = copy;
+    return 0;
+}
+
+void file_claims_free(struct file_claims *claims)
+{
+    for (size_t i = 0; i < claims->count; i++)
+        free(claims->paths[i]);
+    free(claims->paths);
+    *claims = (struct file_claims){0};
+}

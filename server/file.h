@@ -19,6 +19,16 @@ int file_read(uint8_t **out, size_t *length, const char *path, size_t maximum, s
  */
 int file_check_again(const char *path, struct error *err);
 
+/* The files that a command has written, so that none of them replaces another. */
+struct file_claims {
+    char **paths; /* owned */
+    size_t count;
+};
+
+/* ERR_ARGUMENT where `path` is taken already; ERR_MEMORY. */
+int file_claim(struct file_claims *claims, const char *path, struct error *err);
+void file_claims_free(struct file_claims *claims);
+
 /* Writes a file, replacing it. ERR_IO. */
 int file_write(const char *path, const void *bytes, size_t length, struct error *err);
 

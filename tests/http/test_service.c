@@ -479,7 +479,7 @@ static void write_file(char path[64], const char *name, const void *bytes, size_
 
 START_TEST(the_client_gets_answers)
 {
-    char file[64], flat_file[64], out[80], url[64];
+    char file[64], flat_file[64], out[80], url[64], folder[80], again[160];
     struct process run;
     setup(NULL, NULL);
     struct bytes flat = flat_png(16);
@@ -504,6 +504,15 @@ START_TEST(the_client_gets_answers)
     free(log);
     ck_assert_int_eq(process_run(&run, WORDS("predict", "-o", out, file), NULL), 0);
     ck_assert_int_eq(process_run(&run, WORDS("predict", "-o", file, file), NULL), 1);
+    /* A second file of the same name does not replace what the first one gave. */
+    snprintf(folder, sizeof folder, "%.60s.d", file);
+    snprintf(again, sizeof again, "/tmp/../%.80s", file);
+    ck_assert_int_eq(process_run(&run, WORDS("predict", "-d", folder, file, again), NULL), 1);
+    process_expect_log(&run, "is there from another file of this name", 1);
+    process_expect_log(&run, "1 of 2 files failed", 1);
+    snprintf(again, sizeof again, "%.80s%.40s", folder, strrchr(file, '/'));
+    ck_assert_int_eq(unlink(again), 0);
+    ck_assert_int_eq(rmdir(folder), 0);
     unlink(file);
     unlink(flat_file);
     unlink(out);
