@@ -117,6 +117,13 @@ static void set_body(CURL *curl, const struct client_request *request)
     }
 }
 
+/* What the caller has to mend; another try would end the same. */
+static bool hopeless(CURLcode code)
+{
+    return code == CURLE_URL_MALFORMAT || code == CURLE_UNSUPPORTED_PROTOCOL ||
+           code == CURLE_SSL_CACERT_BADFILE || code == CURLE_PEER_FAILED_VERIFICATION;
+}
+
 int client_exchange(struct client_answer *answer, struct client *client,
                     const struct client_request *request, struct error *err)
 {
@@ -153,7 +160,9 @@ int client_exchange(struct client_answer *answer, struct client *client,
     if (state.stopped)
         return error_set(err, ERR_CANCELLED, "the answer could not be written");
     if (code != CURLE_OK)
-        return error_set(err, ERR_IO, "%.200s: %s", request->url,
+        return error_set(err, hopeless(code) ? ERR_ARGUMENT : ERR_IO, "%.200s%s%.108s: %s",
+                         request->url, *request->peer.unix_socket ? " on " : "",
+                         request->peer.unix_socket,
                          client->why[0] ? client->why : curl_easy_strerror(code));
     return 0;
 }

@@ -49,7 +49,8 @@ void client_close(struct client *client); /* NULL is fine */
 
 /*
  * One exchange. An answer of any status is 0; ERR_IO where there was none, or it broke off: then
- * answer->status is what had come of it. answer->body has been
+ * answer->status is what had come of it; ERR_ARGUMENT where none can come: no URL, a protocol that
+ * is not HTTP, certificates that cannot be read or do not trust this service. answer->body has been
  * initialised by the caller, who frees it.
  */
 int client_exchange(struct client_answer *answer, struct client *client,

@@ -39,6 +39,7 @@ struct settings {
     int form, timeout_ms, retries;
     bool insecure, quiet;
     char *key; /* owned; NULL: none */
+    struct file_claims *written;
 };
 
 #define FIELD(name) offsetof(struct settings, name)
@@ -153,11 +154,11 @@ static int exchange_once(struct sending *sending, struct error *err)
 }
 
 /* Whether the same request may do better later. What came in part is not asked for again. */
-static bool worth_a_retry(int rc, const struct sending *sending)
+static bool worth_a_retry(int rc, const struct sending *sending, const struct error *err)
 {
     int status = sending->answer.status;
     if (rc != 0)
-        return !sending->stream.begun;
+        return err->code != ERR_ARGUMENT && !sending->stream.begun;
     return status == 429 || status == 502 || status == 503;
 }
 
@@ -167,7 +168,7 @@ static int exchange(struct sending *sending, struct error *err)
     const struct settings *settings = sending->settings;
     for (int attempt = 0;; attempt++) {
         int rc = exchange_once(sending, err);
-        if (attempt == settings->retries || !worth_a_retry(rc, sending))
+        if (attempt == settings->retries || !worth_a_retry(rc, sending, err))
             return rc;
         double pause = pause_length(&sending->answer, attempt);
         if (!settings->quiet) {
@@ -198,7 +199,7 @@ static int answer_path(char *out, size_t size, const struct settings *settings, 
     if (n > 0 && stat(file, &source) == 0 && stat(out, &target) == 0 &&
         source.st_dev == target.st_dev && source.st_ino == target.st_ino)
         return error_set(err, ERR_ARGUMENT, "the answer would overwrite the file itself");
-    return 0;
+    return n > 0 ? file_claim(settings->written, out, err) : 0;
 }
 
 static int keep_answer(const struct client_answer *answer, const char *path, struct error *err)
@@ -243,7 +244,10 @@ static int send_file(struct client *client, const char *url, const char *file,
     buffer_init(&sending.answer.body, MAX_ANSWER);
     if (answer_path(path, sizeof path, settings, file, &err) != 0 ||
         file_read(&sending.bytes, &sending.length, file, MAX_FILE, &err) != 0) {
-        fprintf(stderr, "oneshot request: %s: %s\n", file, err.text);
+        if (err.code == ERR_IO) /* names the file itself */
+            fprintf(stderr, "oneshot request: %s\n", err.text);
+        else
+            fprintf(stderr, "oneshot request: %s: %s\n", file, err.text);
         return EXIT_ANSWER;
     }
     request_stream_init(&sending.stream, path, !settings->quiet);
@@ -263,12 +267,16 @@ static int send_file(struct client *client, const char *url, const char *file,
 
 /* ---- all of them ---- */
 
+/* Of the service, or, as curl wants it, of what is asked of it. */
 static int make_url(char *out, size_t size, const char *base, const char *query)
 {
-    size_t length = strlen(base);
+    static const char route[] = "/v1/predict";
+    size_t length = strlen(base), more = strlen(route);
     while (length > 0 && base[length - 1] == '/')
         length--;
-    int n = snprintf(out, size, "%.*s/v1/predict%s%s", (int)length, base, *query ? "?" : "", query);
+    if (length > more && strncmp(base + length - more, route, more) == 0)
+        length -= more;
+    int n = snprintf(out, size, "%.*s%s%s%s", (int)length, base, route, *query ? "?" : "", query);
     return n > 0 && (size_t)n < size ? 0 : -1;
 }
 
@@ -345,11 +353,14 @@ int cmd_request(int argc, char **argv)
         free(settings.key);
         return EXIT_USAGE;
     }
+    struct file_claims written = {0};
+    settings.written = &written;
     int status = EXIT_USAGE;
     if (*settings.folder && mkdir(settings.folder, 0777) != 0 && errno != EEXIST)
         fprintf(stderr, "oneshot request: %s: %s\n", settings.folder, strerror(errno));
     else
         status = send_files(&settings, url, count - 1, argv + 2);
+    file_claims_free(&written);
     free(settings.key);
     return status;
 }

@@ -270,11 +270,16 @@ START_TEST(several_files_into_a_folder)
     snprintf(folder, sizeof folder, "/tmp/oneshot-client-%d.d", (int)getpid());
     snprintf(url, sizeof url, "http://127.0.0.1:%d/", service.port);
     const char *file = slice_file();
-    ck_assert_int_eq(
-        process_run(&run, WORDS("request", "--out", folder, url, file, "Makefile"), NULL),
-        1); /* one of them is no slice */
-    process_expect_log(&run, "Makefile: HTTP 415", 1);
+    ck_assert_int_eq(process_run(&run,
+                                 WORDS("request", "--out", folder, url, file, "Makefile",
+                                       "docker/../Makefile", "/nonexistent.png"),
+                                 NULL),
+                     1); /* only one of them is a slice, and of its name the first */
+    process_expect_log(&run, "oneshot request: Makefile: HTTP 415", 1);
+    process_expect_log(&run, "Makefile.json is there from another file of this name", 1);
+    process_expect_log(&run, "request: /nonexistent.png: No such file", 1);
     close(run.log);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/v1/predict", service.port); /* as for curl */
     ck_assert_int_eq(
         process_run(&run, WORDS("request", "--out", folder, "--as", "png", url, file), NULL), 0);
     close(run.log);
@@ -287,6 +292,27 @@ START_TEST(several_files_into_a_folder)
     ck_assert_int_eq(rmdir(folder), 0);
     unlink(file);
     teardown();
+}
+END_TEST
+
+START_TEST(what_has_to_be_mended_is_not_tried_again)
+{
+    struct process run;
+    char *said;
+    const char *file = slice_file();
+    ck_assert_int_eq(process_run(&run, WORDS("request", "ftp://127.0.0.1", file), NULL), 3);
+    said = process_log(&run);
+    ck_assert_msg(strstr(said, "ftp") && !strstr(said, "again in"), "%s", said);
+    free(said);
+    close(run.log);
+    ck_assert_int_eq(process_run(&run,
+                                 WORDS("request", "--retries=0", "--unix-socket", "/nonexistent/s",
+                                       "http://x", file),
+                                 NULL),
+                     3);
+    process_expect_log(&run, "http://x/v1/predict on /nonexistent/s: ", 1);
+    close(run.log);
+    unlink(file);
 }
 END_TEST
 
@@ -308,7 +334,7 @@ START_TEST(certificates_are_checked)
         {{"request", "--retries=0", "--insecure", url, file},
          "ONESHOT_API_KEY=a-key-for-the-tests",
          0},
-        {{"request", "--retries=0", url, file}, "ONESHOT_API_KEY=a-key-for-the-tests", 3},
+        {{"request", url, file}, "ONESHOT_API_KEY=a-key-for-the-tests", 3}, /* and at once */
         {{"request", "--retries=0", "-k", url, file}, "ONESHOT_API_KEY=", 1},
         {{"healthcheck", "--cacert", TEST_CERTIFICATE, url}, "X=", 0},
         {{"healthcheck", "-k", url}, "X=", 0},
@@ -317,6 +343,9 @@ START_TEST(certificates_are_checked)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int code = process_run(&run, cases[i].words, WORDS(cases[i].key));
         ck_assert_msg(code == cases[i].code, "case %zu: exit %d", i, code);
+        char *said = process_log(&run);
+        ck_assert_ptr_null(strstr(said, "again in"));
+        free(said);
         close(run.log);
     }
     unlink(file);
@@ -349,6 +378,6 @@ int main(void)
 {
     RUN("client", retries_and_exit_codes, streams_pass_through,
         a_stream_is_asked_for_again_before_its_first_byte, keys_are_sent,
-        answers_that_cannot_be_kept, several_files_into_a_folder, certificates_are_checked,
-        called_wrongly);
+        answers_that_cannot_be_kept, several_files_into_a_folder,
+        what_has_to_be_mended_is_not_tried_again, certificates_are_checked, called_wrongly);
 }
