@@ -101,6 +101,9 @@ int config_read(struct config *config, int argc, char **argv, bool *help, struct
         return error_set(err, ERR_ARGUMENT, "--max-buffered must not be below --max-body");
     if (!*config->tls_cert != !*config->tls_key)
         return error_set(err, ERR_ARGUMENT, "--tls-cert and --tls-key belong together");
+    if (config->metrics == METRICS_KEYED && !*config->api_key_file)
+        return error_set(err, ERR_ARGUMENT,
+                         "--metrics key asks for the keys of --api-key-file, and none is given");
     if (!cors_valid(config->cors_origins))
         return error_set(err, ERR_ARGUMENT,
                          "--cors-origins takes origins such as https://viewer.example, with commas "

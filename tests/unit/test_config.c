@@ -138,6 +138,7 @@ START_TEST(files_that_are_refused)
         {"config = x", "there is no \"config\""},
         {"= x", "there is no \"\""},
         {"tls-cert = x", "belong together"},
+        {"metrics = key", "--api-key-file"},
         {"cors-origins = viewer.example", "https://viewer.example"},
     };
     clear();
