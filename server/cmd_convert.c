@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "model/convert/convert.h"
+#include "model/net/backbone.h"
 #include "server/flags.h"
 #include "server/progress.h"
 
@@ -62,6 +63,10 @@ static void print_report(const struct convert_report *r, const char *in, const c
         printf("optimizer      Adam's moments of %zu parameters\n", r->moments);
     print_dropped(&r->dropped);
     printf("output         %s (%.1f MB of tensors)\n", out, (double)r->bytes / 1e6);
+    if (!backbone_find(r->backbone))
+        printf("note           this backbone is none of %s: the file can be looked at, but not "
+               "served or trained on\n",
+               backbone_names());
 }
 
 /* Called by the conversion after each tensor. */

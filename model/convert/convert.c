@@ -40,7 +40,7 @@ static int check_paths(const char *in, const char *out, bool force, struct error
     if (!S_ISREG(b.st_mode))
         return error_set(err, ERR_IO, "%s: not a regular file", out);
     if (!force)
-        return error_set(err, ERR_IO, "%s: already there (force replaces it)", out);
+        return error_set(err, ERR_IO, "%s: already there (--force replaces it)", out);
     return 0;
 }
 

@@ -2,7 +2,6 @@
  * convert: checkpoints written by PyTorch itself (tests/golden/make_checkpoints.py), good and bad,
  * against what that script says is in them; options, exit codes, failing memory.
  */
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -378,7 +377,7 @@ START_TEST(nothing_is_replaced_unasked)
     copy_file(out_path, golden("zip_small.pth"));
     ck_assert_int_eq(convert_checkpoint(golden("legacy.pth"), out_path, NULL, &report, &err), -1);
     ck_assert_int_eq(err.code, ERR_IO);
-    ck_assert_ptr_nonnull(strstr(err.text, "already there"));
+    ck_assert_ptr_nonnull(strstr(err.text, "already there (--force"));
     ck_assert_int_eq(convert_checkpoint(out_path, out_path, &force, &report, &err), -1);
     ck_assert_int_eq(err.code, ERR_IO);
     ck_assert_ptr_nonnull(strstr(err.text, "the same file"));
@@ -392,7 +391,8 @@ START_TEST(nothing_is_replaced_unasked)
 }
 END_TEST
 
-/* Runs the subcommand with its output thrown away. */
+static char said[8192]; /* by the subcommand, on both of its streams */
+
 static int run_command(const char *const *arguments)
 {
     char copies[6][256], *argv[7] = {NULL};
@@ -402,14 +402,18 @@ static int run_command(const char *const *arguments)
         argv[argc] = copies[argc];
     }
     fflush(stdout);
-    int null = open("/dev/null", O_WRONLY), out = dup(1), err = dup(2);
-    dup2(null, 1);
-    dup2(null, 2);
+    FILE *file = tmpfile();
+    ck_assert_ptr_nonnull(file);
+    int out = dup(1), err = dup(2);
+    dup2(fileno(file), 1);
+    dup2(fileno(file), 2);
     int rc = cmd_convert(argc, argv);
     fflush(stdout);
     dup2(out, 1);
     dup2(err, 2);
-    close(null);
+    rewind(file);
+    said[fread(said, 1, sizeof said - 1, file)] = 0;
+    fclose(file);
     close(out);
     close(err);
     return rc;
@@ -417,26 +421,31 @@ static int run_command(const char *const *arguments)
 
 START_TEST(command_exit_codes)
 {
-    char in[256];
+    char in[256], heads[256];
     snprintf(in, sizeof in, "%s", golden("zip.pth"));
+    snprintf(heads, sizeof heads, "%s", golden("anchors.pth"));
     const struct {
         const char *arguments[7];
         int code;
+        const char *says;
     } runs[] = {
-        {{"convert", "--help"}, 0},
-        {{"convert"}, 2},
-        {{"convert", in}, 2},
-        {{"convert", in, out_path, "more"}, 2},
-        {{"convert", "--no-such-flag", in, out_path}, 2},
-        {{"convert", "--batch-norm", "no", in, out_path}, 2},
-        {{"convert", "--optimizer", in, out_path}, 1},
-        {{"convert", "/nonexistent/in", out_path}, 1},
-        {{"convert", in, out_path}, 0},
-        {{"convert", in, out_path}, 1},
-        {{"convert", "--force", "--half", in, out_path}, 0},
+        {{"convert", "--help"}, 0, ""},
+        {{"convert"}, 2, ""},
+        {{"convert", in}, 2, ""},
+        {{"convert", in, out_path, "more"}, 2, ""},
+        {{"convert", "--no-such-flag", in, out_path}, 2, ""},
+        {{"convert", "--batch-norm", "no", in, out_path}, 2, ""},
+        {{"convert", "--optimizer", in, out_path}, 1, ""},
+        {{"convert", "/nonexistent/in", out_path}, 1, ""},
+        {{"convert", in, out_path}, 0, ""},
+        {{"convert", in, out_path}, 1, "(--force"},
+        {{"convert", "--force", "--half", in, out_path}, 0, ""},
+        {{"convert", "--force", heads, out_path}, 0, "not served or trained on"},
     };
-    for (size_t i = 0; i < COUNT(runs); i++)
-        ck_assert_msg(run_command(runs[i].arguments) == runs[i].code, "run %zu", i);
+    for (size_t i = 0; i < COUNT(runs); i++) {
+        ck_assert_msg(run_command(runs[i].arguments) == runs[i].code, "run %zu: %s", i, said);
+        ck_assert_msg(strstr(said, runs[i].says) != NULL, "run %zu: %s", i, said);
+    }
 }
 END_TEST
 
