@@ -88,6 +88,13 @@ static bool parse_kind(int *out, const char *text)
 }
 
 /* Returns -1 to go on, else the exit code. */
+static bool is_nifti(const char *name)
+{
+    size_t length = strlen(name);
+    return (length >= 4 && strcmp(name + length - 4, ".nii") == 0) ||
+           (length >= 7 && strcmp(name + length - 7, ".nii.gz") == 0);
+}
+
 static int parse(struct options *o, int argc, char **argv)
 {
     enum { PNG = 256, NIFTI, LABELS, OUT, COUNT, KIND, SEED, SIZE, VOLUME, HELP };
@@ -161,6 +168,18 @@ static int parse(struct options *o, int argc, char **argv)
         return wrong("--kind cannot be mixed for one patient");
     if (o->out != NULL && o->labels != NULL)
         return wrong("--labels goes with --png or --nifti");
+    if (o->png != NULL && o->slices > 1)
+        return wrong("--volume goes with --nifti or --out; --png is one slice");
+    if (o->out == NULL && o->count != 0)
+        return wrong("--count goes with --out");
+    const char *const names[] = {o->png, o->nifti, o->labels};
+    for (int i = 0; i < 3; i++)
+        if (names[i] != NULL && is_nifti(names[i]) != (o->nifti != NULL))
+            return wrong(o->nifti != NULL ? "a NIfTI is named .nii or .nii.gz, not '%s'"
+                                          : "a PNG is not named .nii or .nii.gz as '%s' is",
+                         names[i]);
+    if (o->count == 0)
+        o->count = 30;
     if (o->slices == 0)
         o->slices = o->nifti ? 24 : 1;
     return -1;
@@ -376,7 +395,7 @@ done:
 
 int cmd_phantom(int argc, char **argv)
 {
-    struct options o = {.count = 30, .slices = 0, .size = 512, .kind = -1, .seed = 1};
+    struct options o = {.slices = 0, .size = 512, .kind = -1, .seed = 1};
     struct error err;
     int code = parse(&o, argc, argv);
     if (code >= 0)

@@ -349,6 +349,11 @@ START_TEST(wrong_use_is_told)
         {"phantom --png a --out b", 2, "one of --png"},
         {"phantom --png a --kind mixed", 2, "mixed"},
         {"phantom --out a --labels b", 2, "--labels"},
+        {"phantom --png a --volume 4", 2, "--volume goes with"},
+        {"phantom --png a --count 4", 2, "--count goes with"},
+        {"phantom --nifti a.png", 2, "not 'a.png'"},
+        {"phantom --nifti a.nii --labels b.png", 2, "not 'b.png'"},
+        {"phantom --png a.nii.gz", 2, "'a.nii.gz'"},
         {"phantom --out a --count 0", 2, "--count is 1 to"},
         {"phantom --out a --count 5x", 2, "5x"},
         {"phantom --out a --size 31", 2, "--size is 32 to"},
@@ -407,7 +412,7 @@ int main(void)
     tcase_set_timeout(command, 120);
     tcase_add_test(command, data_sets_it_writes_can_be_read);
     tcase_add_test(command, one_picture_and_its_labels);
-    tcase_add_loop_test(command, wrong_use_is_told, 0, 16);
+    tcase_add_loop_test(command, wrong_use_is_told, 0, 21);
     suite_add_tcase(suite, command);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_ENV);
