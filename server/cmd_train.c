@@ -150,6 +150,23 @@ static int make_network(struct job *job, struct error *err)
                            (uint64_t)job->settings.seed, err);
 }
 
+/* A prefix that fits nothing is a slip; the run would train what it was to leave alone. */
+static int check_freeze(const struct parts *freeze, const struct params *params, struct error *err)
+{
+    for (int i = 0; freeze->list[i]; i++) {
+        size_t length = strlen(freeze->list[i]);
+        bool fits = false;
+        for (int k = 0; k < params_count(params) && !fits; k++)
+            fits = strncmp(params_peek(params, k)->name, freeze->list[i], length) == 0;
+        if (!fits)
+            return error_set(err, ERR_ARGUMENT,
+                             "--freeze: no parameter begins with \"%.80s\"; the parts are "
+                             "backbone., rpn., roi_heads. and attn_layer., such as backbone.body.",
+                             freeze->list[i]);
+    }
+    return 0;
+}
+
 /* ---- opening ---- */
 
 static int make_paths(struct job *job, struct error *err)
@@ -210,11 +227,39 @@ static int start_or_resume(struct job *job, struct error *err)
     return 0;
 }
 
+/* What the run is made of, and which class it cannot learn: the name of a column may be misspelt.
+ */
+static void say_start(struct job *job)
+{
+    static const char *const names[DATASET_CLASSES] = {"control", "common pneumonia", "COVID-19"};
+    char classes[128] = "";
+    int known[DATASET_CLASSES] = {0}, n = 0;
+    for (size_t i = 0; i < job->classification.count; i++)
+        for (int c = 0; c < DATASET_CLASSES; c++)
+            known[c] += job->classification.samples[i].classes[c] == 1;
+    if (job->classification.count > 0)
+        for (int c = 0; c < DATASET_CLASSES; c++)
+            n += snprintf(classes + n, sizeof classes - (size_t)n, "%s%d %s%s", c ? ", " : " (",
+                          known[c], names[c], c == DATASET_CLASSES - 1 ? ")" : "");
+    train_log_say(&job->log,
+                  "%s: %lld parameters, %zu slices with label maps, %zu with classes%s; iterations "
+                  "%lld to %lld",
+                  job->network->config.backbone, (long long)params_total(job->network->params),
+                  job->segmentation.count, job->classification.count, classes,
+                  (long long)loop_position(job->loop), (long long)job->options.iterations);
+    for (int c = 0; c < DATASET_CLASSES; c++)
+        if (job->classification.count > 0 && known[c] == 0 &&
+            job->settings.scheme == (int)DATASET_THREE)
+            fprintf(stderr, "oneshot train: no slice of --classification is known to be %s\n",
+                    names[c]);
+}
+
 static int open_job(struct job *job, struct error *err)
 {
     const struct train_settings *s = &job->settings;
     if (make_paths(job, err) != 0 || parts_cut(&job->freeze, s->freeze, err) != 0 ||
-        open_all_data(job, err) != 0 || make_network(job, err) != 0 || describe(job, err) != 0)
+        open_all_data(job, err) != 0 || make_network(job, err) != 0 ||
+        check_freeze(&job->freeze, job->network->params, err) != 0 || describe(job, err) != 0)
         return -1;
     job->options = train_settings_options(s, run_length(job), &job->freeze);
     job->options.threads = s->threads > 0 ? s->threads : config_cores();
@@ -224,12 +269,7 @@ static int open_job(struct job *job, struct error *err)
     if (start_or_resume(job, err) != 0 ||
         train_log_open(&job->log, job->log_path, job->options.iterations, s->quiet, err) != 0)
         return -1;
-    train_log_say(&job->log,
-                  "%s: %lld parameters, %zu slices with label maps, %zu with classes; iterations "
-                  "%lld to %lld",
-                  job->network->config.backbone, (long long)params_total(job->network->params),
-                  job->segmentation.count, job->classification.count,
-                  (long long)loop_position(job->loop), (long long)job->options.iterations);
+    say_start(job);
     return 0;
 }
 

@@ -1,4 +1,5 @@
 /* oneshot: one binary, its subcommands in a table. */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -40,6 +41,7 @@ int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : "";
     threads_wait_briefly(argv);
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond ulimit -f is an error like a full disk */
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);

@@ -11,14 +11,14 @@
 int train_log_open(struct train_log *log, const char *path, int64_t total, bool quiet,
                    struct error *err)
 {
-    *log = (struct train_log){.file = fopen(path, "a"),
-                              .shown = !quiet,
+    *log = (struct train_log){.shown = !quiet,
                               .terminal = isatty(STDERR_FILENO),
                               .total = total,
                               .segment = (double)NAN,
                               .image = (double)NAN,
                               .since_ms = clock_ms()};
     log->step_ms = log->since_ms;
+    log->file = fopen(path, "a"); /* last, so that errno is its own */
     return log->file ? 0 : error_set(err, ERR_IO, "%s: %s", path, strerror(errno));
 }
 

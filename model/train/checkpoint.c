@@ -12,7 +12,7 @@
 #include "model/nn/safetensors.h"
 #include "model/train/loop_private.h"
 
-enum { NAME_SIZE = 300 };
+enum { NAME_SIZE = 300, SHOWN = 200 };
 static const char format_name[] = "oneshot-training-1";
 
 /* The arrays that are kept of each parameter; NULL where it has none. */
@@ -123,18 +123,35 @@ static const char *differing_line(const char *text, const char *other, int *leng
     return NULL;
 }
 
+/* A line as a person wrote it: a number of single precision with as few digits as tell it. */
+static const char *shown(char out[SHOWN], const char *line, int length)
+{
+    snprintf(out, SHOWN, "%.*s", length, line);
+    char *value = strchr(out, ' '), *end;
+    if (!value || !strpbrk(++value, ".e"))
+        return out;
+    float number = strtof(value, &end);
+    if (end == value || *end)
+        return out;
+    char text[32] = "";
+    for (int digits = 1; digits <= 9 && (!*text || strtof(text, NULL) != number); digits++)
+        snprintf(text, sizeof text, "%.*g", digits, (double)number);
+    snprintf(value, (size_t)(out + SHOWN - value), "%s", text);
+    return out;
+}
+
 static int check_settings(const char *saved, const char *settings, struct error *err)
 {
     int was_length = 0, is_length = 0;
+    char before[SHOWN], now[SHOWN];
     const char *was = differing_line(saved, settings, &was_length);
     const char *is = differing_line(settings, saved, &is_length);
     if (!was)
         return 0;
-    return error_set(
-        err, ERR_ARGUMENT,
-        "the run was started with \"%.*s\", now it is \"%.*s\": a resumed run needs the "
-        "same settings (start a new one with --init to change them)",
-        was_length, was, is_length, is);
+    return error_set(err, ERR_ARGUMENT,
+                     "the run was started with \"%s\", now it is \"%s\": a resumed run needs the "
+                     "same settings (start a new one with --init to change them)",
+                     shown(before, was, was_length), shown(now, is, is_length));
 }
 
 static int take_number(double *out, const struct safetensors *file, const char *key,

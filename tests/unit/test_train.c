@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -48,6 +49,8 @@ static void set_up(void)
 
 /* ---- the command ---- */
 
+static rlim_t most_bytes = RLIM_INFINITY; /* of a file that the next ones write */
+
 /* Starts it with both data sets, one thread, and what the caller adds; stderr goes to a file. */
 static pid_t start(const char *out, const char *const *more)
 {
@@ -67,6 +70,7 @@ static pid_t start(const char *out, const char *const *more)
     if (child == 0) {
         int file = open(log, O_WRONLY | O_CREAT | O_TRUNC, 0666);
         dup2(file, 2);
+        setrlimit(RLIMIT_FSIZE, &(struct rlimit){most_bytes, most_bytes});
         execv(binary ? binary : "build/oneshot", (char *const *)(void *)argv);
         _exit(127);
     }
@@ -100,6 +104,17 @@ static void expect_said(const char *text)
     char *said = read_file(in_root("stderr"), &length);
     ck_assert_msg(strstr(said, text) != NULL, "no \"%s\" in:\n%s", text, said);
     free(said);
+}
+
+static int said_lines(void)
+{
+    size_t length;
+    int lines = 0;
+    char *said = read_file(in_root("stderr"), &length);
+    for (size_t i = 0; i < length; i++)
+        lines += said[i] == '\n';
+    free(said);
+    return lines;
 }
 
 #define MORE(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -198,9 +213,39 @@ START_TEST(bad_files_are_listed_before_the_first_step)
     ck_assert_int_ne(access(in_root("out/last.safetensors"), F_OK), 0);
     ck_assert_int_eq(finish(start(out, MORE("--iterations", "1", "--skip-bad"))), 0);
     expect_said("0_torn.png: ");
-    expect_said("3 slices with label maps, 3 with classes");
+    expect_said("3 slices with label maps, 3 with classes (1 control, 1 common pneumonia, 1 COVID");
     ck_assert_int_eq(access(in_root("out/last.safetensors"), F_OK), 0);
     free(out);
+}
+END_TEST
+
+START_TEST(a_class_that_no_slice_has_is_told)
+{
+    ck_assert_int_eq(remove(in_root("cls/1_.png")), 0);
+    ck_assert_int_eq(finish(start(in_root("out"), MORE("--iterations", "1", "--quiet"))), 0);
+    expect_said("no slice of --classification is known to be common pneumonia\n");
+    ck_assert_int_eq(said_lines(), 1);
+}
+END_TEST
+
+START_TEST(what_would_fail_later_fails_first)
+{
+    ck_assert_int_eq(
+        finish(start(in_root("out"), MORE("--iterations", "1", "--freeze", "rpn.,bakbone."))), 1);
+    expect_said("no parameter begins with \"bakbone.\"");
+    ck_assert_int_eq(finish(start(in_root("cls/0_.png"), MORE("--iterations", "1"))), 1);
+    expect_said("cls/0_.png/log.jsonl: Not a directory");
+}
+END_TEST
+
+START_TEST(a_file_beyond_the_limit_is_an_error)
+{
+    most_bytes = 100000;
+    pid_t child = start(in_root("out"), MORE("--iterations", "1"));
+    most_bytes = RLIM_INFINITY;
+    ck_assert_int_eq(finish(child), 1);
+    expect_said("last.safetensors");
+    expect_said("File too large");
 }
 END_TEST
 
@@ -263,6 +308,10 @@ START_TEST(a_killed_run_continues_to_the_bit)
     expect_said("--resume continues that run");
     ck_assert_int_eq(finish(start(killed, MORE("--iterations", "4", "--resume"))), 1);
     expect_said("\"iterations 3\", now it is \"iterations 4\"");
+    ck_assert_int_eq(finish(start(killed, MORE("--iterations", "3", "--resume",
+                                               "--checkpoint-every", "1", "--lr", "0.003"))),
+                     1);
+    expect_said("\"lr 0.0001\", now it is \"lr 0.003\"");
     free(straight);
     free(killed);
 }
@@ -292,6 +341,9 @@ int main(void)
     tcase_add_test(tc, settings_are_described_by_the_line);
     tcase_add_test(tc, wrong_calls_are_refused);
     tcase_add_test(tc, bad_files_are_listed_before_the_first_step);
+    tcase_add_test(tc, a_class_that_no_slice_has_is_told);
+    tcase_add_test(tc, what_would_fail_later_fails_first);
+    tcase_add_test(tc, a_file_beyond_the_limit_is_an_error);
     tcase_add_test(tc, a_killed_run_continues_to_the_bit);
     tcase_add_test(tc, a_signal_ends_a_run_with_a_checkpoint_and_validation_keeps_the_best);
     return run_case_here("train", tc);
