@@ -31,15 +31,7 @@ export const OBJECT_CLASSES = [
   },
 ];
 
-const UNKNOWN_OBJECT = {
-  name: '',
-  label: 'Other',
-  short: 'Other',
-  colour: '#c3cad2',
-  dash: [2, 3],
-  opacity: 0.3,
-  hint: '',
-};
+const UNKNOWN = { colour: '#c3cad2', dash: [2, 3], opacity: 0.3, hint: '' };
 
 const IMAGE_CLASSES = {
   control: { label: 'Control', hint: 'No pneumonia seen' },
@@ -55,13 +47,9 @@ export const ATTENTION = {
 
 /** Words and colour of an object class; a class this viewer does not know keeps its own name. */
 export function objectClass(name) {
+  const words = name || 'Other';
   return (
-    OBJECT_CLASSES.find((c) => c.name === name) ?? {
-      ...UNKNOWN_OBJECT,
-      name,
-      label: name || UNKNOWN_OBJECT.label,
-      short: name || 'Other',
-    }
+    OBJECT_CLASSES.find((c) => c.name === name) ?? { ...UNKNOWN, name, label: words, short: words }
   );
 }
 
@@ -72,11 +60,6 @@ export function imageClass(name) {
 
 /** '#rrggbb' → 'rgba(r, g, b, alpha)'. */
 export function withAlpha(colour, alpha) {
-  const [r, g, b] = channels(colour);
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
   return `rgba(${r}, ${g}, ${b}, ${alpha})`;
-}
-
-/** '#rrggbb' → [r, g, b], 0..255. */
-export function channels(colour) {
-  return [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
 }

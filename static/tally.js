@@ -4,23 +4,18 @@ const AFFECTED = ['ggo', 'consolidation'];
 
 export class Tally {
   constructor() {
-    this.rows = new Map(); // slice → {k, lung, ggo, consolidation, share, decided, findings}
+    this.rows = new Map(); // slice → {k, lung, ggo, consolidation, share}
   }
 
   add(k, json) {
     const b = json.burden ?? {};
     const number = (value) => (Number.isFinite(value) ? value : 0);
-    const classes = json.classification?.classes ?? [];
-    const best = classes.find((c) => c.name === json.classification.predicted);
     this.rows.set(k, {
       k,
       lung: number(b.lung_px),
       ggo: number(b.ggo_px),
       consolidation: number(b.consolidation_px),
       share: number(b.affected_pct) / 100,
-      decided: best?.name ?? null,
-      probability: best?.probability ?? null,
-      findings: Array.isArray(json.detections) ? json.detections.length : 0,
     });
   }
 
