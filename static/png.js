@@ -1,7 +1,7 @@
 // Enough of PNG to say what a file is, to read 16-bit greys, of which a browser keeps 8 bits, and to
 // write 8-bit ones.
 
-import { crc32 } from './zip.js';
+import { crc32, inflate } from './zip.js';
 
 const SIGNATURE = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a];
 
@@ -27,21 +27,16 @@ export function readHeader(bytes) {
 export async function readDeepGrey(bytes) {
   const header = readHeader(bytes);
   if (
-    header === null ||
-    header.depth !== 16 ||
+    header?.depth !== 16 ||
     header.colour !== 0 ||
     header.interlaced ||
-    header.width * header.height > 2 ** 26 ||
-    typeof DecompressionStream === 'undefined'
+    header.width * header.height > 2 ** 26
   ) {
     return null;
   }
   try {
     const stride = header.width * 2;
-    const rows = await inflate(dataChunks(bytes));
-    if (rows.length < (stride + 1) * header.height) {
-      return null;
-    }
+    const rows = await inflate(dataChunks(bytes), (stride + 1) * header.height, 'deflate');
     return unfilter(rows, header.width, header.height, stride);
   } catch {
     return null;
@@ -59,12 +54,7 @@ function dataChunks(bytes) {
     }
     at += 12 + length;
   }
-  return parts;
-}
-
-async function inflate(parts) {
-  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream('deflate'));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  return new Blob(parts);
 }
 
 /** A grey PNG of 8 bits, as a Blob. */

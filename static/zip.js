@@ -161,15 +161,15 @@ async function readEntry(zip, { deflated, crc, packed, size, at, end }, n) {
   check(local.getUint32(0, true) === LOCAL && from + packed <= end);
   const blob = zip.slice(from, from + packed);
   const bytes = deflated
-    ? await inflate(blob, n)
+    ? await inflate(blob, n, 'deflate-raw')
     : new Uint8Array(await blob.slice(0, n).arrayBuffer());
   check(n < size || crc32(bytes) === crc);
   return bytes;
 }
 
-/** The first n bytes that come out; no more are taken, whatever the zip says. */
-async function inflate(blob, n) {
-  const reader = blob.stream().pipeThrough(new DecompressionStream('deflate-raw')).getReader();
+/** The first n bytes that come out of `format`; no more are taken, whatever a header says. */
+export async function inflate(blob, n, format) {
+  const reader = blob.stream().pipeThrough(new DecompressionStream(format)).getReader();
   const bytes = new Uint8Array(n);
   for (let have = 0; have < n; ) {
     const { done, value } = await reader.read().catch(() => ({ done: true }));
