@@ -18,8 +18,7 @@ export function lengthOf({ a, b }, stack) {
 
 /** {pixels, mm2 or null, mean, deviation} of the pixels whose middle lies in the ellipse. */
 export function areaOf({ a, b, k }, stack) {
-  const [cx, cy] = [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
-  const [rx, ry] = [Math.abs(b[0] - a[0]) / 2, Math.abs(b[1] - a[1]) / 2];
+  const { cx, cy, rx, ry } = within(a, b);
   let [pixels, sum, squares] = [0, 0, 0];
   const from = (c, r) => Math.max(0, Math.floor(c - r));
   for (let y = from(cy, ry); y < Math.min(stack.height, cy + ry); y++) {
@@ -58,10 +57,7 @@ export function measureText(measure, stack) {
 }
 
 export function drawMeasures(pen, stack, state) {
-  for (const measure of state.measures) {
-    if (measure.k !== state.k) {
-      continue;
-    }
+  for (const measure of state.measures.filter(({ k }) => k === state.k)) {
     const { a, b } = measure;
     if (measure.kind === 'ruler') {
       pen.line([a, b], { colour: COLOUR });
@@ -75,50 +71,28 @@ export function drawMeasures(pen, stack, state) {
   }
   if (state.cursor !== null) {
     const { x, y } = state.cursor;
-    const [cx, cy] = pen.point(x + 0.5, y + 0.5);
-    const { context } = pen;
-    for (const [style, width] of [
-      ['rgba(4, 7, 10, 0.8)', 4],
-      [COLOUR, 1.6],
-    ]) {
-      context.strokeStyle = style;
-      context.lineWidth = width;
-      context.beginPath();
-      for (const [dx, dy] of [
-        [1, 0],
-        [-1, 0],
-        [0, 1],
-        [0, -1],
-      ]) {
-        context.moveTo(cx + 4 * dx, cy + 4 * dy);
-        context.lineTo(cx + 13 * dx, cy + 13 * dy);
-      }
-      context.stroke();
+    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
+      const at = (far) => pen.shift([x + 0.5, y + 0.5], far * dx, far * dy);
+      pen.line([at(4), at(13)], { colour: COLOUR });
     }
   }
 }
 
-function drawEnd(pen, [x, y]) {
-  const reach = 4 / pen.view.scale;
-  pen.line(
-    [
-      [x - reach, y],
-      [x + reach, y],
-    ],
-    { colour: COLOUR },
-  );
-  pen.line(
-    [
-      [x, y - reach],
-      [x, y + reach],
-    ],
-    { colour: COLOUR },
-  );
+function drawEnd(pen, at) {
+  for (const [dx, dy] of [[4, 0], [0, 4]]) {
+    pen.line([pen.shift(at, -dx, -dy), pen.shift(at, dx, dy)], { colour: COLOUR });
+  }
+}
+
+/** Middle and radii of the ellipse inside the rectangle from a to b. */
+function within(a, b) {
+  const [cx, cy] = [0, 1].map((i) => (a[i] + b[i]) / 2);
+  const [rx, ry] = [0, 1].map((i) => Math.abs(b[i] - a[i]) / 2);
+  return { cx, cy, rx, ry };
 }
 
 function ellipse(a, b) {
-  const [cx, cy] = [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
-  const [rx, ry] = [Math.abs(b[0] - a[0]) / 2, Math.abs(b[1] - a[1]) / 2];
+  const { cx, cy, rx, ry } = within(a, b);
   return Array.from({ length: 72 }, (_, i) => {
     const turn = (2 * Math.PI * i) / 72;
     return [cx + rx * Math.cos(turn), cy + ry * Math.sin(turn)];

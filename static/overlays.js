@@ -27,10 +27,12 @@ function pathOf(detection) {
   return detection.path;
 }
 
+function isFocus({ selected, hovered }, kind, { index }) {
+  return [selected, hovered].some((ref) => same(ref, { kind, index }));
+}
+
 export function drawFindings(pen, slice, state) {
   const shown = slice.detections.filter((d) => isShown(d, state));
-  const focus = [state.selected, state.hovered];
-  const isFocus = (d) => focus.some((ref) => same(ref, { kind: 'detection', index: d.index }));
   if (state.masks && state.style !== 'outline') {
     for (const { name } of OBJECT_CLASSES) {
       const members = shown.filter((d) => d.className === name && d.mask !== null);
@@ -44,7 +46,7 @@ export function drawFindings(pen, slice, state) {
   // Largest first, so that what lies inside the lungs is drawn over them.
   for (const d of [...shown].sort((a, b) => b.box.w * b.box.h - a.box.w * a.box.h)) {
     const { colour, dash, short } = objectClass(d.className);
-    const focused = isFocus(d);
+    const focused = isFocus(state, 'detection', d);
     const strength = focused ? 1 : dimmed ? 0.4 : 0.95;
     if (state.masks && d.mask !== null) {
       pen.outline(pathOf(d), { colour, dash, width: focused ? 2.4 : 1.4, strength });
@@ -117,18 +119,12 @@ export function drawRegions(pen, places, state) {
   const order = [...places].sort(
     (a, b) => Math.abs(a.weights[branch]) - Math.abs(b.weights[branch]),
   );
-  const isFocus = (place) =>
-    place.regions.some((r) =>
-      [state.selected, state.hovered].some((ref) =>
-        same(ref, { kind: 'region', index: r.index }),
-      ),
-    );
   const dimmed = state.selected?.kind === 'region';
   order.forEach((place, index) => {
     const weight = place.weights[branch];
     const share = Math.abs(weight) / strongest;
     const { colour, dash } = ATTENTION[branch === 'against' || weight < 0 ? 'against' : 'for'];
-    const focused = isFocus(place);
+    const focused = place.regions.some((r) => isFocus(state, 'region', r));
     const strength = focused ? 1 : (dimmed ? 0.45 : 1) * (0.22 + 0.78 * share);
     const inner = pen.toScreen(place.box);
     pen.context.fillStyle = withAlpha(colour, (focused ? 0.12 : 0) + 0.3 * share * share);

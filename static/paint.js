@@ -79,10 +79,7 @@ export class Painter {
     }
     const inside = (box) => x >= box.x && y >= box.y && x < box.x + box.w && y < box.y + box.h;
     const smallest = (items, areaOf) =>
-      items.reduce(
-        (best, item) => (best === null || areaOf(item) < areaOf(best) ? item : best),
-        null,
-      );
+      items.sort((a, b) => areaOf(a) - areaOf(b))[0] ?? null;
     if (state.mode !== 'attention') {
       const shown = this.slice.detections.filter((d) => isShown(d, state));
       const onMask = shown.filter((d) => state.masks && maskAt(d.mask, x, y));

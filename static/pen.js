@@ -1,7 +1,7 @@
 // Strokes on a canvas that shows a slice: boxes, outlines, words. Everything is given in pixels of
 // the slice and drawn at the width of the screen.
 
-const FONT = 'ui-sans-serif, system-ui, "Segoe UI", Roboto, Arial, sans-serif';
+export const FONT = 'ui-sans-serif, system-ui, "Segoe UI", Roboto, Arial, sans-serif';
 const INK = '#0a0e13';
 const HALO = 'rgba(4, 7, 10, 0.62)';
 
@@ -29,6 +29,12 @@ export class Pen {
     return [x * view.scale + view.x, y * view.scale * view.tall + view.y];
   }
 
+  /** The point of the slice that lies some CSS pixels from another. */
+  shift([x, y], right, down) {
+    const { scale, tall } = this.view;
+    return [x + right / scale, y + down / (scale * tall)];
+  }
+
   toScreen(box) {
     const [x, y] = this.point(box.x, box.y);
     const [right, bottom] = this.point(box.x + box.w, box.y + box.h);
@@ -43,50 +49,42 @@ export class Pen {
     return placed;
   }
 
-  outline(path, { colour, dash, width, strength }) {
-    const { context } = this;
+  outline(path, look) {
+    this.#stroke(this.place(path), look, 0);
+  }
+
+  box(box, look) {
+    const { x, y, w, h } = this.toScreen(box);
+    const path = new Path2D();
+    path.rect(x, y, w, h);
+    this.#stroke(path, look, 1.6);
+  }
+
+  line(points, { colour, closed = false }) {
+    const path = new Path2D();
+    points.forEach(([x, y]) => path.lineTo(...this.point(x, y)));
+    if (closed) {
+      path.closePath();
+    }
+    this.#stroke(path, { colour, width: 1.6 }, 2);
+  }
+
+  /** Strokes a path in CSS pixels, over a dark line that is `halo` wider. */
+  #stroke(path, { colour, dash = [], width, strength = 1 }, halo) {
+    const { context, unit } = this;
     context.lineJoin = 'round';
     context.globalAlpha = strength;
-    context.lineWidth = width * this.unit;
-    context.setLineDash(dash.map((length) => length * this.unit));
-    context.strokeStyle = colour;
-    context.stroke(this.place(path));
-    context.setLineDash([]);
-    context.globalAlpha = 1;
-  }
-
-  box(box, { colour, dash, width, strength }) {
-    const { context } = this;
-    const { x, y, w, h } = this.toScreen(box);
-    const wide = width * this.unit;
-    context.globalAlpha = strength;
-    context.setLineDash([]);
-    context.strokeStyle = HALO;
-    context.lineWidth = wide + 1.6;
-    context.strokeRect(x, y, w, h);
-    context.setLineDash(dash.map((length) => length * this.unit));
-    context.strokeStyle = colour;
-    context.lineWidth = wide;
-    context.strokeRect(x, y, w, h);
-    context.setLineDash([]);
-    context.globalAlpha = 1;
-  }
-
-  line(points, { colour, width = 1.6, closed = false }) {
-    const { context } = this;
-    for (const [style, more] of [
-      [HALO, 2],
-      [colour, 0],
-    ]) {
-      context.strokeStyle = style;
-      context.lineWidth = width * this.unit + more;
-      context.beginPath();
-      points.forEach(([x, y]) => context.lineTo(...this.point(x, y)));
-      if (closed) {
-        context.closePath();
-      }
-      context.stroke();
+    if (halo > 0) {
+      context.strokeStyle = HALO;
+      context.lineWidth = width * unit + halo;
+      context.stroke(path);
     }
+    context.strokeStyle = colour;
+    context.lineWidth = width * unit;
+    context.setLineDash(dash.map((length) => length * unit));
+    context.stroke(path);
+    context.setLineDash([]);
+    context.globalAlpha = 1;
   }
 
   /** A word to be placed at a box once all are known; the weightiest are placed first. */
@@ -100,14 +98,12 @@ export class Pen {
   }
 
   #place({ text, box, colour, strength, force }) {
-    const { context, size, unit } = this;
+    const { size } = this;
     const { x, y, w } = this.toScreen(box);
     if (!force && w < 14) {
       return;
     }
-    context.font = this.font(600, 11);
-    const width = Math.ceil(context.measureText(text).width) + 10 * unit;
-    const height = 17 * unit;
+    const [width, height] = this.#sizeOf(text);
     const left = Math.min(Math.max(x - 0.5, 2), size.width - width - 2);
     let top = y - height;
     if (top < 2) {
@@ -128,16 +124,21 @@ export class Pen {
     this.label(text, left, top, { colour, strength: Math.max(0.75, strength) });
   }
 
+  /** Of the ground of a label. Sets its font. */
+  #sizeOf(text) {
+    const { context, unit } = this;
+    context.font = this.font(600, 11);
+    return [Math.ceil(context.measureText(text).width) + 10 * unit, 17 * unit];
+  }
+
   /** Dark words on a coloured ground, its corner at CSS pixels of the canvas. */
   label(text, left, top, { colour, strength = 1 }) {
     const { context, unit } = this;
-    context.font = this.font(600, 11);
-    const width = Math.ceil(context.measureText(text).width) + 10 * unit;
-    context.setLineDash([]);
+    const [width, height] = this.#sizeOf(text);
     context.globalAlpha = strength;
     context.fillStyle = colour;
     context.beginPath();
-    context.roundRect(left, top, width, 17 * unit, 3);
+    context.roundRect(left, top, width, height, 3);
     context.fill();
     context.globalAlpha = 1;
     context.fillStyle = INK;

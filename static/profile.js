@@ -3,6 +3,7 @@
 import { el } from './dom.js';
 import { percent } from './format.js';
 import { objectClass } from './palette.js';
+import { FONT } from './pen.js';
 
 const EDGES = { left: 40, top: 8, right: 8, bottom: 18 }; // around the plot, at 16 px per rem
 const STEPS = [0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1]; // ends of the axis
@@ -23,9 +24,8 @@ export function drawProfile(canvas, item, k, { plain = false, ink = null } = {})
   context.scale(ratio, ratio);
   const style = getComputedStyle(canvas);
   const text = ink ?? style.color;
-  const area = plain
-    ? { left: 0, top: 0, width, height }
-    : areaOf(canvas, ink === null ? unit() : 1);
+  const larger = ink === null ? unit() : 1;
+  const area = plain ? { left: 0, top: 0, width, height } : areaOf(canvas, larger);
   const { depth, tally } = item;
   const step = area.width / depth;
   const top = topOf(tally);
@@ -53,7 +53,7 @@ export function drawProfile(canvas, item, k, { plain = false, ink = null } = {})
   if (plain) {
     return;
   }
-  axes(context, area, { depth, top, text, unit: ink === null ? unit() : 1 });
+  axes(context, area, { depth, top, text, unit: larger });
   if (k !== null) {
     context.fillStyle = text;
     context.fillRect(at(k) + step / 2 - 0.75, area.top - 4, 1.5, area.height + 8);
@@ -79,8 +79,7 @@ function areaOf({ clientWidth, clientHeight }, u) {
 }
 
 function topOf(tally) {
-  const [worst] = tally.worst(1);
-  const most = Math.min(1, worst?.share ?? 0);
+  const most = Math.min(1, tally.worst(1)[0]?.share ?? 0);
   return STEPS.find((s) => s >= most) ?? 1;
 }
 
@@ -88,7 +87,7 @@ function axes(context, area, { depth, top, text, unit: u }) {
   context.strokeStyle = text;
   context.fillStyle = text;
   context.lineWidth = 1;
-  context.font = `${11 * u}px ui-sans-serif, system-ui, "Segoe UI", Roboto, Arial, sans-serif`;
+  context.font = `${11 * u}px ${FONT}`;
   context.textBaseline = 'middle';
   context.textAlign = 'right';
   for (const share of [0, top / 2, top]) {
@@ -111,7 +110,7 @@ function axes(context, area, { depth, top, text, unit: u }) {
   context.globalAlpha = 1;
 }
 
-/** The plot as a control: click, drag or arrow keys go to a slice. */
+/** The plot as a control: click, drag or arrow keys go to a slice, onGo(k), the nearest there is. */
 export class ProfilePlot {
   constructor(onGo) {
     this.onGo = onGo;
@@ -167,7 +166,7 @@ export class ProfilePlot {
     const bounds = this.canvas.getBoundingClientRect();
     const { left, width } = areaOf(this.canvas, unit());
     const share = (event.clientX - bounds.left - left) / width;
-    this.#go(Math.floor(share * this.item.depth));
+    this.onGo(Math.floor(share * this.item.depth));
   }
 
   #key(event) {
@@ -178,16 +177,12 @@ export class ProfilePlot {
       ArrowDown: -1,
       PageUp: 10,
       PageDown: -10,
+      Home: -Infinity,
+      End: Infinity,
     };
-    const ends = { Home: 0, End: this.item.depth - 1 };
-    const k = ends[event.key] ?? (event.key in steps ? this.k + steps[event.key] : null);
-    if (k !== null) {
+    if (event.key in steps) {
       event.preventDefault();
-      this.#go(k);
+      this.onGo(this.k + steps[event.key]);
     }
-  }
-
-  #go(k) {
-    this.onGo(Math.min(this.item.depth - 1, Math.max(0, k)));
   }
 }

@@ -3,10 +3,10 @@
 import { ATTENTION, OBJECT_CLASSES } from './palette.js';
 import { plainCanvas } from './picture.js';
 import { Painter } from './paint.js';
+import { FONT } from './pen.js';
 import { percent } from './format.js';
 
 const FOOT = 86; // pixels of the words below a picture
-const FONT = 'ui-sans-serif, system-ui, "Segoe UI", Roboto, Arial, sans-serif';
 
 export function saveBlob(blob, name) {
   const link = document.createElement('a');
@@ -30,7 +30,7 @@ export function drawPicture(view, state) {
   const [dx, dy] = stack.spacing ?? [1, 1];
   const tall = dy / dx;
   const side = Math.max(stack.width, stack.height * tall);
-  const scale = Math.min(2, Math.max(4096 / side < 1 ? 4096 / side : 1, Math.floor(1536 / side)));
+  const scale = Math.min(2, Math.max(Math.min(1, 4096 / side), Math.floor(1536 / side)));
   const width = Math.max(560, Math.round(stack.width * scale));
   const height = Math.round(stack.height * scale * tall);
   const canvas = plainCanvas(width, height + FOOT);
@@ -108,18 +108,7 @@ function drawFoot(context, width, top, { stack, slice, noise, model, file }, sta
   );
 }
 
-const COLUMNS = [
-  'slice',
-  'id',
-  'class',
-  'score',
-  'x',
-  'y',
-  'width',
-  'height',
-  'area_px',
-  'area_mm2',
-];
+const COLUMNS = 'slice id class score x y width height area_px area_mm2'.split(' ');
 
 /** Findings of all answered slices as CSV: one row each, slices counted from 0 as the file does. */
 export function findingsCsv(item) {
