@@ -8,16 +8,13 @@ import { Lines } from './stream.js';
  * 'file'. retryAfter: seconds, or null.
  */
 export class ServiceError extends Error {
-  constructor(kind, facts = {}) {
-    super(facts.detail ?? kind);
+  constructor(
+    kind,
+    { status = 0, code = '', title = '', detail = '', requestId = '', retryAfter = null } = {},
+  ) {
+    super(detail || kind);
     this.name = 'ServiceError';
-    this.kind = kind;
-    this.status = facts.status ?? 0;
-    this.code = facts.code ?? '';
-    this.title = facts.title ?? '';
-    this.detail = facts.detail ?? '';
-    this.requestId = facts.requestId ?? '';
-    this.retryAfter = facts.retryAfter ?? null;
+    Object.assign(this, { kind, status, code, title, detail, requestId, retryAfter });
   }
 }
 
@@ -73,7 +70,6 @@ export class Service {
   async predict(body, { options = {}, signal, timeout = 120_000, onUpload }) {
     const started = performance.now();
     const answer = await this.#send({
-      method: 'POST',
       url: this.predictAddress(options),
       accept: JSON_TYPES,
       body,
@@ -97,7 +93,6 @@ export class Service {
       onEvent(event);
     });
     const answer = await this.#send({
-      method: 'POST',
       url: this.predictAddress(options),
       accept: 'application/x-ndjson, application/problem+json',
       body,
@@ -134,7 +129,6 @@ export class Service {
   /** The label map of a volume as a Blob (.nii.gz on the grid of what was sent). */
   async labelMap(body, { options = {}, signal, onUpload }) {
     const answer = await this.#send({
-      method: 'POST',
       url: this.address('v1/predict', { ...options, explain: 'false' }),
       accept: 'application/x-nifti, application/problem+json',
       body,
@@ -150,7 +144,7 @@ export class Service {
   }
 
   // fetch() does not tell how far an upload is, so this is XMLHttpRequest.
-  #send({ method, url, accept, body = null, signal, timeout, quiet, onUpload, onText, binary }) {
+  #send({ method = 'POST', url, accept, body = null, signal, timeout, quiet, onUpload, onText, binary }) {
     const request = new XMLHttpRequest();
     request.open(method, url);
     request.responseType = binary ? 'blob' : 'text';

@@ -288,8 +288,7 @@ function asProblem(error, item) {
   }
   return new ServiceError('answer', {
     requestId: item.frame.request_id,
-    detail:
-      'The service answered, but not with a slice this page understands: ' + `${error.message}.`,
+    detail: `The service answered, but not with a slice this page understands: ${error.message}.`,
   });
 }
 

@@ -5,7 +5,7 @@
 // ({code, message}) at any time.
 
 import { isDicom } from './dicom.js';
-import { FormatError, HEADER_BYTES, isNifti, readNifti } from './nifti.js';
+import { badNifti, FormatError, HEADER_BYTES, isNifti, readNifti } from './nifti.js';
 import { axialOrder, storedOrder, takeSlice } from './orient.js';
 import { readPixels, readSeries } from './series.js';
 import { isZip, readZip } from './zip.js';
@@ -53,8 +53,7 @@ async function decodeNifti(file, packed, most) {
   const size = header.array.BYTES_PER_ELEMENT;
   const voxels = dims[0] * dims[1] * dims[2];
   if (!packed && file.size < header.offset + voxels * size) {
-    throw new FormatError(
-      'bad_nifti',
+    throw badNifti(
       `The header asks for ${header.offset + voxels * size} bytes, the file has ` +
         `${file.size}. Was it copied completely?`,
     );
@@ -141,21 +140,15 @@ class Source {
     }
     const part = await this.#read();
     if (part === null) {
-      throw new FormatError(
-        'bad_nifti',
-        'The file ends before its last voxel. Was it copied completely?',
-      );
+      throw badNifti('The file ends before its last voxel. Was it copied completely?');
     }
     return part;
   }
 
   async #read() {
-    let part;
-    try {
-      part = await this.reader.read();
-    } catch (error) {
-      throw new FormatError('bad_nifti', `It cannot be unpacked: ${error.message}`);
-    }
+    const part = await this.reader.read().catch((error) => {
+      throw badNifti(`It cannot be unpacked: ${error.message}`);
+    });
     return part.done ? null : part.value;
   }
 }

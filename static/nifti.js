@@ -9,6 +9,8 @@ export class FormatError extends Error {
   }
 }
 
+export const badNifti = (text) => new FormatError('bad_nifti', text);
+
 /** Bytes that have to be there before readNifti() can say anything. */
 export const HEADER_BYTES = 540;
 
@@ -41,15 +43,14 @@ export function isNifti(bytes) {
  */
 export function readNifti(bytes) {
   if (!isNifti(bytes) || bytes.length < 348) {
-    throw new FormatError('bad_nifti', 'The file is too short for a NIfTI header.');
+    throw badNifti('The file is too short for a NIfTI header.');
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const little = [348, 540].includes(view.getInt32(0, true));
   const second = view.getInt32(0, little) === 540;
   const at = fieldsOf(view, little, second);
   if (!/^n[+]/.test(at.magic)) {
-    throw new FormatError(
-      'bad_nifti',
+    throw badNifti(
       /^ni/.test(at.magic)
         ? 'This is the header of a .hdr/.img pair. Save it as one .nii file.'
         : 'The field magic does not say NIfTI.',
@@ -57,18 +58,15 @@ export function readNifti(bytes) {
   }
   const array = TYPES[at.datatype];
   if (array === undefined) {
-    throw new FormatError(
-      'bad_nifti',
-      `The field datatype is ${at.datatype}; one number per voxel is needed.`,
-    );
+    throw badNifti(`The field datatype is ${at.datatype}; one number per voxel is needed.`);
   }
   const rank = at.dim[0];
   if (!(rank >= 2 && rank <= 7)) {
-    throw new FormatError('bad_nifti', `The field dim[0] is ${rank}; 2 to 4 can be shown.`);
+    throw badNifti(`The field dim[0] is ${rank}; 2 to 4 can be shown.`);
   }
   const dims = [1, 2, 3].map((i) => (i <= rank ? at.dim[i] : 1));
   if (!dims.every((n) => Number.isInteger(n) && n >= 1 && n <= 32768)) {
-    throw new FormatError('bad_nifti', `The field dim says ${dims.join(' × ')} voxels.`);
+    throw badNifti(`The field dim says ${dims.join(' × ')} voxels.`);
   }
   if (!(at.offset >= (second ? 544 : 352) && at.offset < 2 ** 31)) {
     at.offset = second ? 544 : 352;
@@ -91,40 +89,38 @@ function fieldsOf(view, little, second) {
   const wide = (from) => Number(view.getBigInt64(from, little));
   const list = (n, read) => Array.from({ length: n }, (_, i) => read(i));
   if (second && view.byteLength < HEADER_BYTES) {
-    throw new FormatError('bad_nifti', 'The file is too short for a NIfTI-2 header.');
+    throw badNifti('The file is too short for a NIfTI-2 header.');
   }
   const real = (from) => (second ? view.getFloat64(from, little) : view.getFloat32(from, little));
-  const size = second ? 8 : 4;
   const text = (from) => String.fromCharCode(...list(3, (i) => view.getUint8(from + i)));
-  return second
-    ? {
-        magic: text(4),
-        datatype: view.getInt16(12, little),
-        dim: list(8, (i) => wide(16 + 8 * i)),
-        pixdim: list(8, (i) => real(104 + size * i)),
-        offset: wide(168),
-        slope: real(176),
-        inter: real(184),
-        qform: view.getInt32(344, little),
-        sform: view.getInt32(348, little),
-        quatern: list(6, (i) => real(352 + size * i)),
-        srow: list(12, (i) => real(400 + size * i)),
-        units: view.getInt32(500, little),
-      }
-    : {
-        magic: text(344),
-        datatype: view.getInt16(70, little),
-        dim: list(8, (i) => view.getInt16(40 + 2 * i, little)),
-        pixdim: list(8, (i) => real(76 + size * i)),
-        offset: real(108),
-        slope: real(112),
-        inter: real(116),
-        qform: view.getInt16(252, little),
-        sform: view.getInt16(254, little),
-        quatern: list(6, (i) => real(256 + size * i)),
-        srow: list(12, (i) => real(280 + size * i)),
-        units: view.getUint8(123),
-      };
+  const reals = (from, n) => list(n, (i) => real(from + (second ? 8 : 4) * i));
+  const at = second
+    ? { magic: 4, datatype: 12, pixdim: 104, slope: 176, inter: 184, quatern: 352, srow: 400 }
+    : { magic: 344, datatype: 70, pixdim: 76, slope: 112, inter: 116, quatern: 256, srow: 280 };
+  return {
+    magic: text(at.magic),
+    datatype: view.getInt16(at.datatype, little),
+    pixdim: reals(at.pixdim, 8),
+    slope: real(at.slope),
+    inter: real(at.inter),
+    quatern: reals(at.quatern, 6),
+    srow: reals(at.srow, 12),
+    ...(second
+      ? {
+          dim: list(8, (i) => wide(16 + 8 * i)),
+          offset: wide(168),
+          qform: view.getInt32(344, little),
+          sform: view.getInt32(348, little),
+          units: view.getInt32(500, little),
+        }
+      : {
+          dim: list(8, (i) => view.getInt16(40 + 2 * i, little)),
+          offset: real(108),
+          qform: view.getInt16(252, little),
+          sform: view.getInt16(254, little),
+          units: view.getUint8(123),
+        }),
+  };
 }
 
 // Lengths are in metres (1), millimetres (2) or micrometres (3).

@@ -30,19 +30,18 @@ export function axialOrder(dims, affine) {
   const stored = [1, dims[0], dims[0] * dims[1]];
   const size = axes.map((k) => dims[k]);
   const stride = axes.map((k, shown) => (flip[shown] ? -stored[k] : stored[k]));
-  const base = axes.reduce(
-    (sum, k, shown) => sum + (flip[shown] ? stored[k] * (dims[k] - 1) : 0),
-    0,
-  );
+  // Where a sum of steps begins when some axes are walked from their far end.
+  const begin = (steps, from) =>
+    axes.reduce((sum, k, shown) => sum + (flip[shown] ? steps[k] * (dims[k] - 1) : 0), from);
   const shownAffine = affine.map((row) => [
     ...axes.map((k, shown) => (flip[shown] ? -row[k] : row[k])),
-    axes.reduce((sum, k, shown) => sum + (flip[shown] ? row[k] * (dims[k] - 1) : 0), row[3]),
+    begin(row, row[3]),
   ]);
   const upwards = cosine(2, axes[2]) > 0;
   return {
     size,
     stride,
-    base,
+    base: begin(stored, 0),
     axes,
     spacing: axes.map((k) => lengths[k]),
     affine: shownAffine,

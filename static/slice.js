@@ -26,17 +26,11 @@ export function readSlice(json) {
     burden: json.burden ?? null,
     warnings: Array.isArray(json.warnings) ? json.warnings.map(readWarning) : [],
     timing: json.timing_ms ?? null,
-    disclaimer: text(json.disclaimer),
   };
 }
 
 function readClassification(value) {
-  if (
-    value === null ||
-    value === undefined ||
-    !Array.isArray(value.classes) ||
-    value.classes.length === 0
-  ) {
+  if (!Array.isArray(value?.classes) || value.classes.length === 0) {
     return null;
   }
   const classes = value.classes.map((item) => ({
@@ -53,26 +47,22 @@ function readClassification(value) {
 }
 
 function readDetection(item, index, width, height) {
-  object(item, `detections[${index}]`);
+  const at = `detections[${index}]`;
+  object(item, at);
   let mask = null;
   const rle = item.segmentation;
-  if (
-    rle !== null &&
-    typeof rle === 'object' &&
-    !Array.isArray(rle) &&
-    rle.counts !== undefined
-  ) {
+  if (isObject(rle) && rle.counts !== undefined) {
     mask = decodeMask(rle);
     if (mask.width !== width || mask.height !== height) {
-      throw new TypeError(`detections[${index}]: the mask is not the size of the slice`);
+      throw new TypeError(`${at}: the mask is not the size of the slice`);
     }
   }
   return {
     index,
     id: item.id ?? index + 1,
     className: text(item.class),
-    score: number(item.score, `detections[${index}].score`),
-    box: box(item.bbox_xywh, `detections[${index}].bbox_xywh`),
+    score: number(item.score, `${at}.score`),
+    box: box(item.bbox_xywh, `${at}.bbox_xywh`),
     area: item.area_px ?? mask?.area ?? null,
     mask,
     outline: mask === null ? [] : traceOutline(mask),
@@ -86,15 +76,16 @@ function readRegions(explanation) {
   }
   const places = new Map();
   return rois.map((item, index) => {
-    const where = box(item.bbox_xywh, `explanation.rois[${index}].bbox_xywh`);
+    const at = `explanation.rois[${index}]`;
+    const where = box(item.bbox_xywh, `${at}.bbox_xywh`);
     // Repeats of one region share a place; what was attended to there adds up.
     const key = `${where.x} ${where.y} ${where.w} ${where.h} ${item.class}`;
     if (!places.has(key)) {
       places.set(key, places.size);
     }
     const attention = {
-      for: number(item.attention_for, `explanation.rois[${index}].attention_for`),
-      against: number(item.attention_against, `explanation.rois[${index}].attention_against`),
+      for: number(item.attention_for, `${at}.attention_for`),
+      against: number(item.attention_against, `${at}.attention_against`),
     };
     return {
       index,
@@ -137,39 +128,26 @@ function readWarning(item) {
     : { code: text(item?.code), detail: text(item?.detail) };
 }
 
-function object(value, where) {
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
-    throw new TypeError(`${where} is missing`);
+/* ---- what has to be there ---- */
+
+function need(value, fine, what) {
+  if (!fine) {
+    throw new TypeError(what);
   }
   return value;
 }
 
-function list(value, where) {
-  if (!Array.isArray(value)) {
-    throw new TypeError(`${where} is missing`);
-  }
-  return value;
-}
-
-function number(value, where) {
-  if (!Number.isFinite(value)) {
-    throw new TypeError(`${where} is not a number`);
-  }
-  return value;
-}
-
-function size(value, where) {
-  if (!Number.isInteger(value) || value < 1) {
-    throw new TypeError(`${where} is not a size`);
-  }
-  return value;
-}
+const isObject = (value) =>
+  value !== null && typeof value === 'object' && !Array.isArray(value);
+const object = (value, where) => need(value, isObject(value), `${where} is missing`);
+const list = (value, where) => need(value, Array.isArray(value), `${where} is missing`);
+const number = (value, where) => need(value, Number.isFinite(value), `${where} is not a number`);
+const size = (value, where) =>
+  need(value, Number.isInteger(value) && value > 0, `${where} is not a size`);
 
 function box(value, where) {
-  if (!Array.isArray(value) || value.length !== 4 || !value.every(Number.isFinite)) {
-    throw new TypeError(`${where} is not x, y, w, h`);
-  }
-  const [x, y, w, h] = value;
+  const fine = Array.isArray(value) && value.length === 4 && value.every(Number.isFinite);
+  const [x, y, w, h] = need(value, fine, `${where} is not x, y, w, h`);
   return { x, y, w, h };
 }
 

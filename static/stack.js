@@ -39,10 +39,8 @@ export class Stack {
 
   /** The value of a pixel in units; null where the slice is not there yet. */
   at(x, y, k) {
-    const plane = this.planes[k];
-    return plane === null || plane === undefined
-      ? null
-      : plane[y * this.width + x] * this.slope + this.inter;
+    const plane = this.planes[k] ?? null;
+    return plane === null ? null : plane[y * this.width + x] * this.slope + this.inter;
   }
 
   /** Lets go of the pixels. */
