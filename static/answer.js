@@ -36,7 +36,7 @@ export class Answer {
     };
     byId('results').append(this.title, ...Object.values(this.panels).map((p) => p.root));
     byId('layer-bar').append(this.layers.root);
-    this.keep.source = () => this.#view();
+    this.keep.source = () => ({ ...this.shown, noise: this.noise });
     this.choose = (by) => this.#choose(by);
     this.zoomToChosen = () => this.#zoomTo(store.state.selected);
     this.reset();
@@ -148,11 +148,6 @@ export class Answer {
       notes.push(NOTES.frames(item.stack.frames));
     }
     return notes;
-  }
-
-  #view() {
-    const { item, slice } = this.shown;
-    return { item, slice, noise: this.noise };
   }
 
   #zoomTo(ref) {

@@ -2,10 +2,9 @@
 
 import { Service } from './api.js';
 import { Cases } from './cases.js';
-import { byId, fill, show } from './dom.js';
+import { byId, fill, onClick, show } from './dom.js';
 import { ServiceFacts } from './facts.js';
 import { filesPanel } from './files.js';
-import { bytes } from './format.js';
 import { drawIcons } from './icons.js';
 import { wireIntake } from './intake.js';
 import { Keep } from './keep.js';
@@ -54,16 +53,14 @@ function describe(text) {
 
 /* ---- cases ---- */
 
+function on(type, run) {
+  cases.addEventListener(type, ({ detail }) => run(detail));
+}
+
 function setPhase() {
   const item = cases.current;
-  const phase =
-    item === null
-      ? 'empty'
-      : item.status === 'failed'
-        ? 'problem'
-        : item.status === 'done' || item.status === 'stopped'
-        ? item.status
-        : 'busy';
+  const phases = { done: 'done', stopped: 'stopped', failed: 'problem' };
+  const phase = item === null ? 'empty' : (phases[item.status] ?? 'busy');
   // Whoever pressed a button that now goes away continues at the slice.
   const active = document.activeElement;
   const goesOn = active !== document.body && active?.closest('#intro, #busy, #problem') !== null;
@@ -79,13 +76,13 @@ function setPhase() {
   }
 }
 
-cases.addEventListener('list', () => {
+on('list', () => {
   files.show(cases.list, cases.current);
   show(byId('files'), cases.list.length > 1);
   setPhase();
 });
 
-cases.addEventListener('current', ({ detail: { item } }) => {
+on('current', ({ item }) => {
   card?.stop();
   fill(byId('problem'));
   bar.show(null);
@@ -94,7 +91,7 @@ cases.addEventListener('current', ({ detail: { item } }) => {
   files.show(cases.list, item);
   const name = item?.name ?? 'No slice yet';
   Object.assign(byId('file-name'), { textContent: name, title: name });
-  describe(item === null ? '' : bytes(item.size));
+  describe(item === null ? '' : stage.describe(item));
   if (item?.problem) {
     showProblem(item);
   }
@@ -106,7 +103,7 @@ cases.addEventListener('current', ({ detail: { item } }) => {
   }
 });
 
-cases.addEventListener('head', ({ detail: { item } }) => {
+on('head', ({ item }) => {
   stage.open(item);
   bar.show(item);
   bar.set(store.state.k);
@@ -116,7 +113,7 @@ cases.addEventListener('head', ({ detail: { item } }) => {
   answer.later();
 });
 
-cases.addEventListener('plane', ({ detail: { item, k } }) => {
+on('plane', ({ item, k }) => {
   if (k === store.state.k) {
     viewer.redraw();
   }
@@ -125,13 +122,13 @@ cases.addEventListener('plane', ({ detail: { item, k } }) => {
   }
 });
 
-cases.addEventListener('read', ({ detail: { item } }) => {
+on('read', ({ item }) => {
   stage.complete(item);
   describe(stage.describe(item));
   answer.later();
 });
 
-cases.addEventListener('progress', ({ detail: { item } }) => {
+on('progress', ({ item }) => {
   files.update(item, cases.current);
   if (item === cases.current) {
     strip.show(item);
@@ -148,7 +145,7 @@ function plotsLater() {
   }, 400);
 }
 
-cases.addEventListener('answer', ({ detail: { item, k } }) => {
+on('answer', ({ item, k }) => {
   if (item === cases.current) {
     if (k === store.state.k) {
       viewer.redraw();
@@ -158,7 +155,7 @@ cases.addEventListener('answer', ({ detail: { item, k } }) => {
   }
 });
 
-cases.addEventListener('ended', ({ detail: { item } }) => {
+on('ended', ({ item }) => {
   files.update(item, cases.current);
   facts.refresh();
   if (item !== cases.current) {
@@ -249,9 +246,9 @@ function requestOptions() {
 const table = keyTable({ ...stage.keys, viewer, store, choose: answer.choose, zoomToChosen: answer.zoomToChosen });
 wireKeys(byId('stage'), table, () => cases.current?.stack !== null && cases.current !== null);
 byId('key-list').append(keyList(table));
-byId('help').addEventListener('click', () => byId('keys').showModal());
-byId('again').addEventListener('click', again);
-byId('close').addEventListener('click', () => cases.current && cases.remove(cases.current));
+onClick('help', () => byId('keys').showModal());
+onClick('again', again);
+onClick('close', () => cases.current && cases.remove(cases.current));
 new Pointer(viewer, store, stage.pointer);
 wireIntake(byId('picker'), (list) => cases.add(list));
 offerSamples(byId('samples'), (list) => cases.add(list), announce);

@@ -40,6 +40,10 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
+export function onClick(id, run) {
+  byId(id).addEventListener('click', () => run());
+}
+
 /** Shows or hides by the `hidden` attribute. */
 export function show(node, visible) {
   node.hidden = !visible;
@@ -59,6 +63,22 @@ export function panel(id, title, tools, ...content) {
 /** What the line of a class looks like. */
 export function swatch(name) {
   return el('span', { class: `swatch line-${name}`, 'aria-hidden': 'true' });
+}
+
+/** The short name of a class behind what its line looks like. */
+export function classMark({ name, short, colour }, ...more) {
+  return el('span.class-name', { css: { '--swatch': colour } }, swatch(name), short, ...more);
+}
+
+/** The head of a table; kinds: classes of its columns. */
+export function tableHead(labels, kinds = []) {
+  const cells = labels.map((label, i) => el('th', { scope: 'col', class: kinds[i] }, label));
+  return el('thead', el('tr', cells));
+}
+
+/** Zooms to what is chosen in a list. */
+export function zoomButton(zoom) {
+  return el('button.text-button', { click: zoom }, icon('target'), 'Zoom to selected');
 }
 
 /**
@@ -103,7 +123,6 @@ async function copyText(text) {
 
 /** A small button that copies what `text()` returns and says so. */
 export function copyButton(label, text) {
-  const mark = el('span.copy-mark', icon('copy'));
   const button = el(
     'button.icon-button.small',
     {
@@ -111,15 +130,15 @@ export function copyButton(label, text) {
       title: label,
       click: async () => {
         const done = await copyText(text());
-        mark.replaceChildren(icon(done ? 'check' : 'alert'));
+        button.replaceChildren(icon(done ? 'check' : 'alert'));
         button.setAttribute('aria-label', done ? 'Copied' : 'Copying failed');
         setTimeout(() => {
-          mark.replaceChildren(icon('copy'));
+          button.replaceChildren(icon('copy'));
           button.setAttribute('aria-label', label);
         }, 1600);
       },
     },
-    mark,
+    icon('copy'),
   );
   return button;
 }

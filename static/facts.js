@@ -21,15 +21,17 @@ export class ServiceFacts {
 
   /** Limits of a request; null where the service does not say. */
   get limits() {
-    const limits = this.info.limits ?? {};
-    const known = (value) => (Number.isFinite(value) ? value : null);
+    const known = (name) => {
+      const value = this.info.limits?.[name];
+      return Number.isFinite(value) ? value : null;
+    };
     return {
-      body: known(limits.max_body_bytes),
-      memory: known(limits.max_buffered_bytes),
-      ratio: known(limits.max_inflate_ratio),
-      pixels: known(limits.max_pixels),
-      slices: known(limits.max_slices),
-      time: known(limits.timeout_ms),
+      body: known('max_body_bytes'),
+      memory: known('max_buffered_bytes'),
+      ratio: known('max_inflate_ratio'),
+      pixels: known('max_pixels'),
+      slices: known('max_slices'),
+      time: known('timeout_ms'),
     };
   }
 
@@ -45,22 +47,19 @@ export class ServiceFacts {
   refusal(size, stack, chosen) {
     const { body, memory, ratio, pixels, slices } = this.limits;
     const { area, depth, unpacked } = stack ?? {};
+    const takes = (most, flag) => `this service takes up to ${most} (--${flag}).`;
     const limits = [
       [
         size,
         body,
-        `It has ${bytes(size)}; this service takes up to ${bytes(body)} (--max-body). It can be ` +
-          'looked at here all the same.',
+        `It has ${bytes(size)}; ${takes(bytes(body), 'max-body')} It can be looked at here all ` +
+          'the same.',
       ],
-      [
-        area,
-        pixels,
-        `A slice has ${count(area)} pixels; this service takes up to ${count(pixels)} (--max-pixels).`,
-      ],
+      [area, pixels, `A slice has ${count(area)} pixels; ${takes(count(pixels), 'max-pixels')}`],
       [
         size + unpacked,
         memory,
-        `It unpacks to ${bytes(unpacked)}; this service holds ${bytes(memory)} (--max-buffered).`,
+        `It unpacks to ${bytes(unpacked)}; ${takes(bytes(memory), 'max-buffered')}`,
       ],
       [
         unpacked / size,
@@ -70,8 +69,8 @@ export class ServiceFacts {
       [
         chosen ? 0 : depth,
         slices,
-        `It has ${count(depth)} slices; this service takes up to ${count(slices)} (--max-slices). ` +
-          'Ask for some of them with “Slices” in the options.',
+        `It has ${count(depth)} slices; ${takes(count(slices), 'max-slices')} Ask for some of ` +
+          'them with “Slices” in the options.',
       ],
     ];
     return limits.find(([value, limit]) => limit !== null && value > limit)?.[2] ?? null;
@@ -95,16 +94,9 @@ export class ServiceFacts {
         this.#pill('wait', 'Key needed');
         return;
       }
-      this.#pill(
-        error.status === 503 ? 'wait' : 'down',
-        error.code === 'model_loading'
-          ? 'Model loading'
-          : error.code === 'draining'
-            ? 'Shutting down'
-            : error.status === 503
-              ? 'Not ready'
-              : 'Not reachable',
-      );
+      const [state, text] = error.status === 503 ? ['wait', 'Not ready'] : ['down', 'Not reachable'];
+      const words = { model_loading: 'Model loading', draining: 'Shutting down' };
+      this.#pill(state, words[error.code] ?? text);
       const seconds = error.retryAfter ?? AGAIN[Math.min(this.tries++, AGAIN.length - 1)];
       this.timer = setTimeout(() => this.refresh(), seconds * 1000);
     }

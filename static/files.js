@@ -30,12 +30,9 @@ export function stateText(item) {
 }
 
 function verdictOf(item) {
-  const worst = item.tally.worst(1)[0];
-  return worst === undefined
-    ? 'Done'
-    : item.answers.size > 1
-      ? `Done, up to ${percent(worst.share, 0)} affected`
-      : `Done, ${percent(worst.share, 0)} affected`;
+  const [worst] = item.tally.worst(1);
+  const most = item.answers.size > 1 ? 'up to ' : '';
+  return worst === undefined ? 'Done' : `Done, ${most}${percent(worst.share, 0)} affected`;
 }
 
 /** actions: {show(item), remove(item)}. */

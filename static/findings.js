@@ -1,19 +1,18 @@
 // Findings: switches and opacity per class, the score filter and the table.
 
-import { el, panel, show, swatch } from './dom.js';
+import { classMark, el, panel, show, swatch, tableHead, zoomButton } from './dom.js';
 import { count, fixed, plural } from './format.js';
-import { icon } from './icons.js';
 import { objectClass, OBJECT_CLASSES } from './palette.js';
 import { reveal, wireRows } from './rows.js';
 import { isShown } from './store.js';
 import { FINDINGS } from './text.js';
 
+export const FINDING_COLUMNS = ['#', 'Class', 'Score', 'Area, px', 'Box x, y, w, h'];
+
 /** The bar below the slice: one switch, line sample and opacity per class. It is the legend too. */
 export function layerBar(store) {
-  const counts = new Map();
-  const cards = OBJECT_CLASSES.map((c) => {
-    const tally = el('span.tally');
-    counts.set(c.name, tally);
+  const tallies = OBJECT_CLASSES.map(() => el('span.tally'));
+  const cards = OBJECT_CLASSES.map((c, i) => {
     const toggle = el('input', {
       type: 'checkbox',
       role: 'switch',
@@ -43,7 +42,7 @@ export function layerBar(store) {
         toggle,
         swatch(c.name),
         el('span.layer-name', c.label),
-        tally,
+        tallies[i],
       ),
       opacity,
     );
@@ -74,10 +73,10 @@ export function layerBar(store) {
   return {
     root,
     show(slice) {
-      for (const c of OBJECT_CLASSES) {
-        const n = slice.detections.filter((d) => d.className === c.name).length;
-        counts.get(c.name).textContent = count(n);
-      }
+      OBJECT_CLASSES.forEach(({ name }, i) => {
+        const members = slice.detections.filter((d) => d.className === name);
+        tallies[i].textContent = count(members.length);
+      });
     },
   };
 }
@@ -99,31 +98,16 @@ export function findingsPanel(store, onOpen) {
   const table = el(
     'table.findings',
     el('caption.sr-only', 'Findings, highest score first'),
-    el(
-      'thead',
-      el(
-        'tr',
-        el('th', { scope: 'col' }, '#'),
-        el('th', { scope: 'col' }, 'Class'),
-        el('th', { scope: 'col' }, 'Score'),
-        el('th.num', { scope: 'col' }, 'Area, px'),
-        el('th.num.wide', { scope: 'col' }, 'Box x, y, w, h'),
-      ),
-    ),
+    tableHead(FINDING_COLUMNS, [null, null, null, 'num', 'num wide']),
     body,
   );
   const scroll = el('div.scroll', table);
   const empty = el('p.empty');
-  const zoomButton = el(
-    'button.text-button',
-    { disabled: true, click: () => onOpen(store.state.selected) },
-    icon('target'),
-    'Zoom to selected',
-  );
+  const zoom = zoomButton(() => onOpen(store.state.selected));
   const root = panel(
     'findings',
     'Findings',
-    zoomButton,
+    zoom,
     el('p.lead', FINDINGS.lead),
     el(
       'div.filter',
@@ -154,18 +138,11 @@ export function findingsPanel(store, onOpen) {
     show(scroll, visible > 0);
     show(empty, visible === 0);
     empty.textContent = rows.length === 0 ? FINDINGS.none : FINDINGS.hidden;
-    zoomButton.disabled = state.selected?.kind !== 'detection';
+    zoom.disabled = state.selected?.kind !== 'detection';
     wired.mark();
   };
   store.watch(['threshold', 'layers', 'selected', 'hovered'], sync);
-  store.watch(['selected'], (state) => {
-    const chosen = rows.find(
-      (r) => state.selected?.kind === 'detection' && r.index === state.selected.index,
-    );
-    if (chosen !== undefined && !chosen.row.hidden) {
-      reveal(scroll, chosen.row);
-    }
-  });
+  store.watch(['selected'], ({ selected }) => reveal(scroll, rows, selected));
   return {
     root,
     show(next) {
@@ -195,14 +172,7 @@ function findingRow(d) {
     'tr',
     { css: { '--swatch': c.colour }, 'data-finding': d.index },
     el('td', button),
-    el(
-      'td',
-      el(
-        'span.class-name',
-        swatch(c.name),
-        c.short,
-      ),
-    ),
+    el('td', classMark(c)),
     el(
       'td',
       el(

@@ -7,6 +7,8 @@ import { problemTitle } from './problem.js';
 import { buildReport } from './report.js';
 import { drawPicture, findingsCsv, labelsOf, pngOf, saveBlob, stem } from './save.js';
 
+const saveText = (text, type, name) => saveBlob(new Blob([text], { type }), name);
+
 export class Keep {
   /** parts: {cases, service, facts, store, say(text)}. */
   constructor(parts) {
@@ -26,14 +28,12 @@ export class Keep {
 
   #json() {
     const { item } = this.source();
-    const blob = new Blob([item.document()], { type: 'application/json' });
-    saveBlob(blob, `${stem(item.name)}.oneshot.json`);
+    saveText(item.document(), 'application/json', `${stem(item.name)}.oneshot.json`);
   }
 
   #csv() {
     const { item } = this.source();
-    const blob = new Blob([findingsCsv(item)], { type: 'text/csv' });
-    saveBlob(blob, `${stem(item.name)}.findings.csv`);
+    saveText(findingsCsv(item), 'text/csv', `${stem(item.name)}.findings.csv`);
   }
 
   async #png() {

@@ -1,6 +1,7 @@
 // The keyboard on the slice: one table for what keys do and for the page that lists them.
 
 import { el } from './dom.js';
+import { PRESETS } from './window.js';
 
 /**
  * Rows of {show: keys as printed, says, on: {key: run(event)}}. Keys are event.key, letters in
@@ -8,6 +9,8 @@ import { el } from './dom.js';
  */
 export function keyTable(page) {
   const { viewer, store } = page;
+  const tool = (name) => () => store.set({ tool: name });
+  const toggle = (key) => () => store.set({ [key]: !store.state[key] });
   const arrows = (dx, dy) => (event) => page.arrow(dx, dy, event);
   return [
     {
@@ -34,12 +37,7 @@ export function keyTable(page) {
     {
       show: ['1', '2', '3', '4'],
       says: 'Window: lung, mediastinum, bone, full range',
-      on: {
-        1: () => page.preset('lung'),
-        2: () => page.preset('mediastinum'),
-        3: () => page.preset('bone'),
-        4: () => page.preset('full'),
-      },
+      on: Object.fromEntries(PRESETS.map(({ name }, i) => [i + 1, () => page.preset(name)])),
     },
     {
       show: ['[', ']', '{', '}'],
@@ -68,10 +66,10 @@ export function keyTable(page) {
       show: ['W', 'H', 'R', 'A'],
       says: 'Drag to window, move, measure a length, an area',
       on: {
-        w: () => store.set({ tool: 'window' }),
-        h: () => store.set({ tool: 'pan' }),
-        r: () => store.set({ tool: 'ruler' }),
-        a: () => store.set({ tool: 'area' }),
+        w: tool('window'),
+        h: tool('pan'),
+        r: tool('ruler'),
+        a: tool('area'),
       },
     },
     {
@@ -93,8 +91,8 @@ export function keyTable(page) {
       show: ['M', 'B', 'S'],
       says: 'Masks, boxes on and off; filled, outlined, hatched',
       on: {
-        m: () => store.set({ masks: !store.state.masks }),
-        b: () => store.set({ boxes: !store.state.boxes }),
+        m: toggle('masks'),
+        b: toggle('boxes'),
         s: () => page.nextStyle(),
       },
     },

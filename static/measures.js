@@ -59,14 +59,10 @@ export class Measures {
   moveCursor(dx, dy) {
     const { stack, size } = this.viewer;
     const { cursor } = this.store.state;
-    const middle = this.viewer.toSlice({ x: size.width / 2, y: size.height / 2 });
-    const from = cursor ?? { x: Math.floor(middle[0]), y: Math.floor(middle[1]) };
-    const step = cursor === null ? [0, 0] : [dx, dy];
+    const middle = this.viewer.toSlice({ x: size.width / 2, y: size.height / 2 }).map(Math.floor);
+    const [x, y] = cursor === null ? middle : [cursor.x + dx, cursor.y + dy];
     const within = (v, n) => Math.min(n - 1, Math.max(0, v));
-    const next = {
-      x: within(from.x + step[0], stack.width),
-      y: within(from.y + step[1], stack.height),
-    };
+    const next = { x: within(x, stack.width), y: within(y, stack.height) };
     this.store.set({ cursor: next });
     this.move([next.x + 0.5, next.y + 0.5]);
     return next;

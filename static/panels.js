@@ -61,13 +61,13 @@ function classBar(item, predicted) {
       item.label,
       chosen ? el('span.badge', 'decision') : null,
     ),
+    el('span.class-logit', `logit ${fixed(item.logit, 2)}`),
+    el('span.class-value', percent(item.probability)),
     el(
       'span.class-track',
       { 'aria-hidden': 'true' },
       el('span.class-fill', { css: { '--value': `${item.probability * 100}%` } }),
     ),
-    el('span.class-value', percent(item.probability)),
-    el('span.class-logit', `logit ${fixed(item.logit, 2)}`),
   );
 }
 
@@ -110,7 +110,7 @@ export function burdenPanel() {
             'p.figure',
             lung > 0 && Number.isFinite(b.affected_pct) ? percent(b.affected_pct / 100) : '–',
           ),
-          el('p.figure-label', lung > 0 ? BURDEN.share : BURDEN.noLung),
+          el('p.figure-label', (lung > 0 ? BURDEN.share : BURDEN.noLung)('slice')),
         ),
         lung > 0
           ? el(
@@ -133,12 +133,7 @@ export function burdenPanel() {
   };
 }
 
-const STAGES = [
-  { key: 'queue', label: 'Waiting' },
-  { key: 'decode', label: 'Reading' },
-  { key: 'infer', label: 'Model' },
-  { key: 'encode', label: 'Writing' },
-];
+const STAGES = { queue: 'Waiting', decode: 'Reading', infer: 'Model', encode: 'Writing' };
 
 /** Timing, model, input, request, and what to take away. */
 export function detailsPanel(actions) {
@@ -270,8 +265,8 @@ function describeIntensity(intensity) {
 }
 
 function timingFacts(timing, roundTrip) {
-  const stages = STAGES.filter((s) => Number.isFinite(timing?.[s.key]));
-  const total = stages.reduce((sum, s) => sum + timing[s.key], 0);
+  const stages = Object.keys(STAGES).filter((key) => Number.isFinite(timing?.[key]));
+  const total = stages.reduce((sum, key) => sum + timing[key], 0);
   return [
     el(
       'p.timing-total',
@@ -281,7 +276,7 @@ function timingFacts(timing, roundTrip) {
     ),
     el(
       'ul.timing-list',
-      stages.map((s) => el('li', `${s.label} `, el('b', milliseconds(timing[s.key])))),
+      stages.map((key) => el('li', `${STAGES[key]} `, el('b', milliseconds(timing[key])))),
     ),
   ];
 }

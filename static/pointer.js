@@ -1,5 +1,6 @@
 // What mouse and fingers do on the slice.
 
+const MEASURES = ['ruler', 'area'];
 const DRAG = 4; // how far a pointer may move and still be a click
 const NOTCH = 50; // wheel units per slice
 const WINDOW_STEP = 0.0025; // of the window's width, per CSS pixel dragged
@@ -18,13 +19,14 @@ export class Pointer {
     this.drag = null; // 'window', 'pan', 'zoom', 'ruler', 'area'
     const { canvas, stage } = viewer;
     stage.addEventListener('wheel', (event) => this.#wheel(event), { passive: false });
-    canvas.addEventListener('pointerdown', (event) => this.#down(event));
-    canvas.addEventListener('pointermove', (event) => this.#move(event));
-    canvas.addEventListener('pointerup', (event) => this.#up(event));
-    canvas.addEventListener('pointercancel', (event) => this.#lift(event));
-    canvas.addEventListener('pointerleave', () => this.#point(null));
-    canvas.addEventListener('contextmenu', (event) => event.preventDefault());
-    canvas.addEventListener('dblclick', (event) => this.#double(event));
+    const on = (type, run) => canvas.addEventListener(type, run);
+    on('pointerdown', (event) => this.#down(event));
+    on('pointermove', (event) => this.#move(event));
+    on('pointerup', (event) => this.#up(event));
+    on('pointercancel', (event) => this.#lift(event));
+    on('pointerleave', () => this.#point(null));
+    on('contextmenu', (event) => event.preventDefault());
+    on('dblclick', (event) => this.#double(event));
     store.watch(['tool'], ({ tool }) => {
       stage.dataset.tool = tool;
     });
@@ -94,7 +96,7 @@ export class Pointer {
       }
       this.moved = true;
       this.viewer.stage.classList.add('dragging');
-      if (this.drag === 'ruler' || this.drag === 'area') {
+      if (MEASURES.includes(this.drag)) {
         const start = { x: pointer.startX, y: pointer.startY };
         this.actions.measure.begin(this.drag, this.viewer.toSlice(start));
       }
@@ -137,7 +139,7 @@ export class Pointer {
       return;
     }
     if (this.moved) {
-      if (this.drag === 'ruler' || this.drag === 'area') {
+      if (MEASURES.includes(this.drag)) {
         this.actions.measure.end(this.viewer.toSlice(this.#at(event)));
       }
     } else if (event.button === 0) {

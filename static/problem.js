@@ -77,19 +77,15 @@ export function problemCard(error, actions) {
   } else {
     const waits = error.retryAfter !== null && (error.status === 429 || error.status === 503);
     if (waits) {
+      const now = () => {
+        stop();
+        actions.retry();
+      };
       const wait = countdown(error.retryAfter, actions.retry);
       timer = wait.timer;
       root.append(wait.root);
       buttons.append(
-        button(
-          'Try now',
-          'refresh',
-          () => {
-            stop();
-            actions.retry();
-          },
-          'primary',
-        ),
+        button('Try now', 'refresh', now, 'primary'),
         button('Stop waiting', 'close', () => {
           stop();
           wait.root.replaceChildren('No further try on its own.');

@@ -1,6 +1,6 @@
 // The regions the class was decided from, and how much each branch attended to them.
 
-import { el, fill, panel, segmented, show, swatch } from './dom.js';
+import { classMark, el, fill, panel, segmented, show, zoomButton } from './dom.js';
 import { fixed, percent, signedPercent } from './format.js';
 import { icon } from './icons.js';
 import { inPlace } from './notes.js';
@@ -9,13 +9,9 @@ import { reveal, wireRows } from './rows.js';
 import { REGIONS } from './text.js';
 
 const BRANCHES = [
-  { value: 'for', label: 'For', title: 'Weights of the branch whose scores are added' },
-  {
-    value: 'against',
-    label: 'Against',
-    title: 'Weights of the branch whose scores are subtracted',
-  },
-  { value: 'difference', label: 'Difference', title: 'For minus against' },
+  { value: 'for', label: 'For', title: REGIONS.for },
+  { value: 'against', label: 'Against', title: REGIONS.against },
+  { value: 'difference', label: 'Difference', title: REGIONS.difference },
 ];
 
 /** onOpen(ref): zoom to it. onReveal(): the reader asked for the regions on the slice. */
@@ -35,17 +31,12 @@ export function regionsPanel(store, onOpen, onReveal) {
     (value) => store.set({ attention: value }),
   );
   const seeButton = el('button.text-button', { click: onReveal }, icon('eye'), 'Show on slice');
-  const zoomButton = el(
-    'button.text-button',
-    { hidden: true, click: () => onOpen(store.state.selected) },
-    icon('target'),
-    'Zoom to selected',
-  );
+  const zoom = zoomButton(() => onOpen(store.state.selected));
   const controls = el('div.row-controls', branches, el('label.check', sort, 'Strongest first'));
   const root = panel(
     'regions',
     'Where the model looked',
-    [seeButton, zoomButton],
+    [seeButton, zoom],
     lead,
     controls,
     explain,
@@ -65,6 +56,9 @@ export function regionsPanel(store, onOpen, onReveal) {
       ? [...rows].sort((a, b) => weightOf(b, branch) - weightOf(a, branch))
       : rows;
     list.replaceChildren(...order.map((r) => r.row));
+    for (const node of list.querySelectorAll('.weight, .weight-values span')) {
+      node.classList.toggle('shown', node.classList.contains(branch));
+    }
     wired.reorder(order);
     wired.mark();
   }
@@ -78,18 +72,11 @@ export function regionsPanel(store, onOpen, onReveal) {
   };
   store.watch(['attention'], sync);
   store.watch(['selected', 'hovered'], () => wired?.mark());
-  store.watch(['selected'], (state) => {
-    const chosen = rows.find(
-      (r) => state.selected?.kind === 'region' && r.index === state.selected.index,
-    );
-    if (chosen !== undefined) {
-      reveal(list, chosen.row);
-    }
-  });
+  store.watch(['selected'], ({ selected }) => reveal(list, rows, selected));
   const offer = (state) => {
     const drawn = state.mode === 'attention' || state.mode === 'both';
     show(seeButton, !drawn && slice !== null && slice.regions.length > 0);
-    show(zoomButton, drawn && state.selected?.kind === 'region');
+    show(zoom, drawn && state.selected?.kind === 'region');
   };
   store.watch(['mode', 'selected'], offer);
 
@@ -152,13 +139,7 @@ function regionRow(region, strongest, n) {
         `difference ${signedPercent(weights.difference)}`,
     },
     el('span.rank', `#${region.rank}`),
-    el(
-      'span.class-name',
-      { css: { '--swatch': c.colour } },
-      swatch(c.name),
-      c.short,
-      region.padded ? el('span.badge', 'repeat') : null,
-    ),
+    classMark(c, region.padded ? el('span.badge', 'repeat') : null),
     el('span.bars', { 'aria-hidden': 'true' }, bar('for'), bar('against'), difference),
     el(
       'span.weight-values',

@@ -1,6 +1,7 @@
 // The answer on one page of paper.
 
-import { byId, el, fill } from './dom.js';
+import { byId, el, fill, tableHead } from './dom.js';
+import { FINDING_COLUMNS } from './findings.js';
 import { count, fixed, millilitres, percent } from './format.js';
 import { objectClass } from './palette.js';
 import { drawProfile } from './profile.js';
@@ -100,15 +101,7 @@ function findings(slice) {
   }
   return el(
     'table',
-    el(
-      'thead',
-      el(
-        'tr',
-        ['#', 'Class', 'Score', 'Area, px', 'Box x, y, w, h'].map((label) =>
-          el('th', { scope: 'col' }, label),
-        ),
-      ),
-    ),
+    tableHead(FINDING_COLUMNS),
     el(
       'tbody',
       list.map((d) =>

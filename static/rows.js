@@ -1,5 +1,7 @@
 // A list of which one row may be chosen. One stop for the Tab key; the arrow keys move inside.
 
+import { same } from './store.js';
+
 /**
  * Wires `rows` ([{kind, index, button, row}]) to the store: pointing, choosing, keyboard.
  * onOpen(ref) runs on Z or a double click. Returns {mark, reorder}: mark() shows what is chosen
@@ -10,16 +12,12 @@ export function wireRows(initial, store, onOpen) {
   let current = initial[0];
   const focus = (index) => {
     const visible = rows.filter((r) => !r.row.hidden);
-    if (visible.length > 0) {
-      visible[Math.min(visible.length - 1, Math.max(0, index))].button.focus();
-    }
+    visible[Math.min(visible.length - 1, Math.max(0, index))]?.button.focus();
   };
   rows.forEach((item) => {
     const ref = { kind: item.kind, index: item.index };
     const choose = () => {
-      const { selected } = store.state;
-      const again = selected?.kind === ref.kind && selected.index === ref.index;
-      store.set({ selected: again ? null : ref });
+      store.set({ selected: same(store.state.selected, ref) ? null : ref });
     };
     item.button.addEventListener('click', (event) => {
       event.stopPropagation();
@@ -66,12 +64,11 @@ export function wireRows(initial, store, onOpen) {
   return {
     mark() {
       const { selected, hovered } = store.state;
-      const is = (ref, item) => ref?.kind === item.kind && ref.index === item.index;
       for (const item of rows) {
-        const chosen = is(selected, item);
+        const chosen = same(selected, item);
         item.button.setAttribute('aria-pressed', String(chosen));
         item.row.classList.toggle('selected', chosen);
-        item.row.classList.toggle('hovered', is(hovered, item));
+        item.row.classList.toggle('hovered', same(hovered, item));
       }
       tabStops();
     },
@@ -83,8 +80,12 @@ export function wireRows(initial, store, onOpen) {
   };
 }
 
-/** Scrolls a row into its list without moving the page. */
-export function reveal(list, row) {
+/** Scrolls the row that is chosen into its list, without moving the page. */
+export function reveal(list, rows, selected) {
+  const row = rows.find((one) => same(one, selected))?.row;
+  if (row === undefined || row.hidden) {
+    return;
+  }
   const above = row.offsetTop - list.scrollTop;
   if (above < 36) {
     list.scrollTop = row.offsetTop - 36;

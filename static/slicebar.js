@@ -59,10 +59,11 @@ export class SliceBar {
     const depth = item?.depth ?? 1;
     this.slider.max = depth;
     const marks = item?.stack?.marks;
-    this.first.textContent = marks?.first ?? '';
-    this.last.textContent = marks?.last ?? '';
-    this.first.title = marks?.first === 'I' ? 'towards the feet' : 'towards the head';
-    this.last.title = marks?.last === 'I' ? 'towards the feet' : 'towards the head';
+    for (const end of ['first', 'last']) {
+      const mark = marks?.[end] ?? '';
+      const title = mark === 'I' ? 'towards the feet' : 'towards the head';
+      Object.assign(this[end], { textContent: mark, title });
+    }
     fill(byId('slicebar'), depth > 1 ? this.root : null);
     this.redraw();
   }

@@ -1,6 +1,6 @@
 // The tools around the slice, and what keys and pointer do with them.
 
-import { byId, el, segmented, show } from './dom.js';
+import { byId, el, onClick, segmented, show } from './dom.js';
 import { bytes, count, fixed } from './format.js';
 import { toWorld, worldText } from './orient.js';
 import { firstWindow, PRESETS, presetWindow } from './window.js';
@@ -31,15 +31,16 @@ export class Stage {
     this.stage = byId('stage');
     this.#tools();
     this.#watch();
+    const step = (n) => this.#step(n);
     this.pointer = {
-      step: (n) => this.#step(n),
+      step,
       window: (wide, level) => this.#adjust(wide, level),
       point: (probe) => this.#probe(probe),
       measure: this.measures,
     };
     this.keys = {
       arrow: (dx, dy, event) => this.#arrow(dx, dy, event.shiftKey),
-      step: (n) => this.#step(n),
+      step,
       goTo: (k) => this.goTo(k),
       play: () => this.bar.toggle(),
       preset: (name) => this.preset(name),
@@ -127,17 +128,12 @@ export class Stage {
       return;
     }
     const { window: w } = this.store.state;
-    const least = stack.unit === 'HU' ? 1 : 2;
-    const next = {
+    const [least, round] = stack.unit === 'HU' ? [1, Math.round] : [2, Number];
+    this.#setWindow({
       name: 'own',
-      width: Math.max(least, w.width * (1 + wide)),
-      level: w.level + level * w.width,
-    };
-    this.#setWindow(
-      stack.unit === 'HU'
-        ? { ...next, width: Math.round(next.width), level: Math.round(next.level) }
-        : next,
-    );
+      width: round(Math.max(least, w.width * (1 + wide))),
+      level: round(w.level + level * w.width),
+    });
   }
 
   #contrast() {
@@ -153,11 +149,9 @@ export class Stage {
   }
 
   #arrow(dx, dy, shift) {
-    if (this.#measuring() && !shift) {
-      const at = this.measures.moveCursor(dx, dy);
-      this.#probe(this.viewer.probe(at.x, at.y));
-    } else if (this.#measuring() && this.store.state.cursor !== null) {
-      const at = this.measures.moveCursor(10 * dx, 10 * dy);
+    if (this.#measuring() && (!shift || this.store.state.cursor !== null)) {
+      const far = shift ? 10 : 1;
+      const at = this.measures.moveCursor(far * dx, far * dy);
       this.#probe(this.viewer.probe(at.x, at.y));
     } else if (dy !== 0 && this.viewer.stack.depth > 1 && !shift) {
       this.#step(dy);
@@ -191,10 +185,10 @@ export class Stage {
     byId('presets').append(
       segmented('Window', 'preset', presets, 'full', (name) => this.preset(name)),
     );
-    byId('contrast').addEventListener('click', () => this.#contrast());
-    byId('zoom-in').addEventListener('click', () => viewer.zoom(1.5));
-    byId('zoom-out').addEventListener('click', () => viewer.zoom(1 / 1.5));
-    byId('zoom-fit').addEventListener('click', () => viewer.fit());
+    onClick('contrast', () => this.#contrast());
+    onClick('zoom-in', () => viewer.zoom(1.5));
+    onClick('zoom-out', () => viewer.zoom(1 / 1.5));
+    onClick('zoom-fit', () => viewer.fit());
     viewer.addEventListener('view', (event) => {
       byId('zoom-level').textContent = `${Math.round(event.detail.scale * 100)} %`;
       byId('zoom-fit').setAttribute('aria-pressed', String(event.detail.fitted));

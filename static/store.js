@@ -53,16 +53,7 @@ export class Store extends EventTarget {
 
 /** Whether two references mean the same finding or region. */
 export function same(a, b) {
-  return (
-    a === b ||
-    (a !== null &&
-      b !== null &&
-      typeof a === 'object' &&
-      typeof b === 'object' &&
-      a.kind !== undefined &&
-      a.kind === b.kind &&
-      a.index === b.index)
-  );
+  return a === b || (a?.kind !== undefined && a.kind === b?.kind && a.index === b.index);
 }
 
 /** Whether a finding passes the score filter and its class is switched on. */

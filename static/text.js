@@ -18,14 +18,8 @@ const COUNTED =
   'findings here does not change it.';
 
 export const BURDEN = {
-  share: 'of the lung area in this slice lies under lesions',
-  noLung: 'No lung was outlined in this slice, so there is no area to compare with.',
-  note: COUNTED,
-};
-
-export const VOLUME = {
-  share: 'of the lung in this volume lies under lesions',
-  noLung: 'No lung was outlined in this volume, so there is nothing to compare with.',
+  share: (where) => `of the lung in this ${where} lies under lesions`,
+  noLung: (where) => `No lung was outlined in this ${where}, so there is nothing to compare with.`,
   note: COUNTED,
   noSpacing: `The file does not say how large its voxels are: no millilitres. ${COUNTED}`,
 };
@@ -50,8 +44,7 @@ export const REGIONS = {
   for: 'How much the branch that argues for the classes looked at each region.',
   against: 'How much the branch that argues against the classes looked at each region.',
   difference:
-    'Weight for minus weight against. Plus: the branch in favour looked harder; minus: the ' +
-    'branch against did.',
+    'Weight for minus weight against: above zero where the branch in favour looked harder.',
   even: (n) => `The tick marks ${percent(1 / n, 2)}: the weight if all ${n} counted alike.`,
   repeats: (unique, repeats) =>
     `Only ${plural(unique, 'distinct region')} survived; ${plural(repeats, 'place')} of the ` +

@@ -64,7 +64,7 @@ export class Viewer extends EventTarget {
   }
 
   /** Zooms by a factor around a point of the stage, its middle unless told. */
-  zoom(factor, x = this.size.width / 2, y = this.size.height / 2) {
+  zoom(factor, x, y) {
     this.zoomTo(this.view.scale * factor, x, y);
   }
 
@@ -75,23 +75,13 @@ export class Viewer extends EventTarget {
     const least = Math.min(1, this.#fitScale(this.view.tall) * 0.5);
     const next = Math.min(MOST, Math.max(least, scale));
     const ratio = next / this.view.scale;
-    this.view = {
-      ...this.view,
-      scale: next,
-      x: x - (x - this.view.x) * ratio,
-      y: y - (y - this.view.y) * ratio,
-    };
-    this.fitted = false;
-    this.#viewChanged();
+    this.#look({ scale: next, x: x - (x - this.view.x) * ratio, y: y - (y - this.view.y) * ratio });
   }
 
   pan(dx, dy) {
-    if (this.stack === null) {
-      return;
+    if (this.stack !== null) {
+      this.#look({ x: this.view.x + dx, y: this.view.y + dy });
     }
-    this.view = { ...this.view, x: this.view.x + dx, y: this.view.y + dy };
-    this.fitted = false;
-    this.#viewChanged();
   }
 
   /** Brings a box {x, y, w, h} of the slice into view, with some room around it. */
@@ -105,12 +95,16 @@ export class Viewer extends EventTarget {
         0.45 * Math.min(width / Math.max(1, box.w), height / Math.max(1, box.h * tall)),
       ),
     );
-    this.view = {
+    this.#look({
       scale,
-      tall,
       x: width / 2 - (box.x + box.w / 2) * scale,
       y: height / 2 - (box.y + box.h / 2) * scale * tall,
-    };
+    });
+  }
+
+  /** Another part of the slice than all of it. */
+  #look(part) {
+    Object.assign(this.view, part);
     this.fitted = false;
     this.#viewChanged();
   }

@@ -1,10 +1,10 @@
 // The panel of a volume as a whole: how much is affected, where along the body, and the vote.
 
-import { el, fill, panel, show, swatch } from './dom.js';
+import { classMark, el, fill, panel, show } from './dom.js';
 import { count, fixed, millilitres, percent } from './format.js';
 import { imageClass, objectClass } from './palette.js';
 import { ProfilePlot } from './profile.js';
-import { VOLUME } from './text.js';
+import { BURDEN } from './text.js';
 
 const WORST = 6;
 const ROWS = [
@@ -62,7 +62,7 @@ export class VolumePanel {
       this.worst,
       worst.map((row) => this.#worstRow(row)),
     );
-    this.note.textContent = summary.spacing ? VOLUME.note : VOLUME.noSpacing;
+    this.note.textContent = summary.spacing ? BURDEN.note : BURDEN.noSpacing;
   }
 
   set(k) {
@@ -70,7 +70,7 @@ export class VolumePanel {
   }
 
   #extent(item, summary) {
-    const where = summary.share === null ? VOLUME.noLung : VOLUME.share;
+    const where = (summary.share === null ? BURDEN.noLung : BURDEN.share)('volume');
     return item.status === 'done'
       ? where
       : `${where} (${count(item.answers.size)} of ${count(item.depth)} slices so far)`;
@@ -142,13 +142,7 @@ function burdenTable({ parts, spacing }) {
       ROWS.map(([name, key]) =>
         el(
           'tr',
-          { css: { '--swatch': objectClass(name).colour } },
-          el(
-            'th',
-            { scope: 'row' },
-            swatch(name),
-            objectClass(name).short,
-          ),
+          el('th', { scope: 'row' }, classMark(objectClass(name))),
           sides.map(([side]) => cell(parts[side], key)),
         ),
       ),

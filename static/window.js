@@ -12,7 +12,7 @@ export const PRESETS = [
 
 /** The window a stack is first shown in. */
 export function firstWindow(stack) {
-  return stack.unit === 'HU' ? presetWindow('lung', stack) : presetWindow('full', stack);
+  return presetWindow(stack.unit === 'HU' ? 'lung' : 'full', stack);
 }
 
 /** {name, width, level} of a preset; 'full' is the range of the stack, 'auto' that of slice k. */
@@ -61,11 +61,7 @@ export class GreyPlane {
     if (this.stack === stack && this.key === key) {
       return this.canvas;
     }
-    if (
-      this.canvas === null ||
-      this.canvas.width !== stack.width ||
-      this.canvas.height !== stack.height
-    ) {
+    if (this.canvas?.width !== stack.width || this.canvas.height !== stack.height) {
       this.canvas = plainCanvas(stack.width, stack.height);
       this.image = new ImageData(stack.width, stack.height);
       this.pixels = new Uint32Array(this.image.data.buffer);
