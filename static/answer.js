@@ -34,7 +34,9 @@ export class Answer {
       regions: regionsPanel(store, open, reveal),
       details: detailsPanel(this.keep.actions),
     };
-    byId('results').append(this.title, ...Object.values(this.panels).map((p) => p.root));
+    const { regions, details, ...found } = this.panels;
+    byId('results').append(this.title, ...Object.values(found).map((p) => p.root));
+    byId('basis').append(regions.root, details.root);
     byId('layer-bar').append(this.layers.root);
     this.keep.source = () => ({ ...this.shown, noise: this.noise });
     this.choose = (by) => this.#choose(by);
@@ -50,9 +52,14 @@ export class Answer {
     this.facts.setAnswer(false);
     this.viewer.noise = false;
     document.body.classList.remove('answered');
-    show(byId('results'), false);
+    this.#open(false);
     show(byId('layer-bar'), false);
     byId('stage').setAttribute('aria-label', 'Slice viewer, no answer');
+  }
+
+  #open(visible) {
+    show(byId('results'), visible);
+    show(byId('basis'), visible);
   }
 
   /** Follows once the slice has stood still for a moment. */
@@ -77,7 +84,7 @@ export class Answer {
     const some = item.answers.size > 0;
     document.body.classList.toggle('answered', some);
     show(byId('layer-bar'), some);
-    show(byId('results'), slice !== null);
+    this.#open(slice !== null);
     show(byId('no-answer'), slice === null && item.depth > 1 && (some || item.failures.has(k)));
     byId('no-answer').textContent = `Slice ${k + 1} ${whyNone(item, k)}`;
     if (slice === null) {

@@ -9,6 +9,7 @@ import './test_budget.mjs';
 import './test_modules.mjs';
 import './test_page.mjs';
 import './test_stage.mjs';
+import './test_layout.mjs';
 import './test_volume.mjs';
 import './test_dicom.mjs';
 import './test_overlay.mjs';
