@@ -46,6 +46,17 @@ function announce(text) {
   byId('status').textContent = text;
 }
 
+/** What became of a folder. */
+function notice(text) {
+  const node = byId('notice');
+  node.textContent = text;
+  show(node, text !== '');
+  if (text !== '') {
+    announce(text);
+    node.scrollIntoView({ block: 'nearest' });
+  }
+}
+
 /** What the file is. */
 function describe(text) {
   byId('file-facts').textContent = text;
@@ -250,7 +261,7 @@ onClick('help', () => byId('keys').showModal());
 onClick('again', again);
 onClick('close', () => cases.current && cases.remove(cases.current));
 new Pointer(viewer, store, stage.pointer);
-wireIntake(byId('picker'), (list) => cases.add(list));
+wireIntake((list, nameOf) => cases.add(list, nameOf), notice);
 offerSamples(byId('samples'), (list) => cases.add(list), announce);
 setPhase();
 facts.start();

@@ -5,6 +5,7 @@ import { Case } from './case.js';
 import { isDicom, seriesOf } from './dicom.js';
 import { FormatError } from './nifti.js';
 import { readHeader } from './png.js';
+import { sourceOf } from './series.js';
 import { blankStack, readHead, readStack } from './stack.js';
 import { zipOf } from './zip.js';
 
@@ -27,9 +28,12 @@ export class Cases extends EventTarget {
     this.stops = new Map();
   }
 
-  /** Opens files: one case each, DICOM slices of a series together. Shows the first of them. */
-  async add(files) {
-    const fresh = await group(files);
+  /**
+   * Opens files: one case each, DICOM slices of a series together. Shows the first of them.
+   * nameOf(file): what to call it.
+   */
+  async add(files, nameOf = (file) => file.name) {
+    const fresh = await group(files, nameOf);
     this.list.push(...fresh);
     this.#tell('list', null);
     if (fresh.length > 0) {
@@ -292,22 +296,20 @@ function asProblem(error, item) {
   });
 }
 
-const startOf = async (file, n) => new Uint8Array(await file.slice(0, n).arrayBuffer());
-
 /** A PNG, or a single DICOM slice: the service answers both with one slice. */
 async function isPicture(files) {
-  const start = await startOf(files[0], 4096);
+  const start = await sourceOf(files[0]).read(4096);
   return readHeader(start) !== null || (files.length === 1 && isDicom(start));
 }
 
 /** Files as cases: DICOM slices of one series are one, everything else is one each. */
-async function group(files) {
+async function group(files, nameOf) {
   const cases = [];
   const series = new Map();
   for (const file of files) {
     const key = await seriesOfFile(file);
     if (key === null) {
-      cases.push(new Case([file], file.name));
+      cases.push(new Case([file], nameOf(file)));
     } else if (series.has(key)) {
       series.get(key).push(file);
     } else if (file.name !== 'DICOMDIR' || files.length === 1) {
@@ -316,7 +318,7 @@ async function group(files) {
   }
   for (const list of series.values()) {
     const more = list.length > 1 ? ` and ${list.length - 1} more` : '';
-    cases.push(new Case(list, `${list[0].name}${more}`));
+    cases.push(new Case(list, `${nameOf(list[0])}${more}`));
   }
   return cases;
 }
@@ -325,7 +327,7 @@ async function group(files) {
 async function seriesOfFile(file) {
   try {
     for (let wanted = 65536; ; wanted *= 4) {
-      const start = await startOf(file, wanted);
+      const start = await sourceOf(file).read(wanted);
       if (!isDicom(start)) {
         return null;
       }

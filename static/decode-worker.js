@@ -5,9 +5,9 @@
 // ({code, message}) at any time.
 
 import { isDicom } from './dicom.js';
-import { badNifti, FormatError, HEADER_BYTES, isNifti, readNifti } from './nifti.js';
+import { badNifti, FormatError, HEADER_BYTES, isNifti, isPacked, readNifti } from './nifti.js';
 import { axialOrder, storedOrder, takeSlice } from './orient.js';
-import { readPixels, readSeries } from './series.js';
+import { readPixels, readSeries, sourceOf } from './series.js';
 import { isZip, readZip } from './zip.js';
 
 const START = 4096; // bytes that tell what a file is
@@ -28,7 +28,7 @@ self.onmessage = async ({ data }) => {
 
 async function decode({ files, most }) {
   const start = new Uint8Array(await files[0].slice(0, START).arrayBuffer());
-  const packed = start[0] === 0x1f && start[1] === 0x8b;
+  const packed = isPacked(start);
   if (packed || isNifti(start)) {
     await decodeNifti(files[0], packed, most);
   } else if (isZip(start)) {
@@ -178,12 +178,6 @@ function plain(values, { slope, inter }) {
 }
 
 /* ---- DICOM ---- */
-
-const sourceOf = (file) => ({
-  name: file.name,
-  size: file.size,
-  read: async (n) => new Uint8Array(await file.slice(0, n).arrayBuffer()),
-});
 
 /** `single`: a picture rather than a volume of one slice. */
 async function decodeSeries(sources, single, most) {

@@ -28,6 +28,9 @@ const TYPES = {
   1280: BigUint64Array,
 };
 
+/** Whether bytes begin like a .gz. */
+export const isPacked = (bytes) => bytes[0] === 0x1f && bytes[1] === 0x8b;
+
 /** Whether bytes begin like NIfTI of any version and byte order. */
 export function isNifti(bytes) {
   if (bytes.length < 4) {

@@ -43,7 +43,7 @@ const ADVICE = {
   answer:
     'The service and this page may be of different versions, or something in between ' +
     'answered.',
-  file: 'It may have been moved or changed, or it is a folder. Choose it again.',
+  file: 'It may have been moved or changed. Choose it again.',
 };
 
 export function problemTitle(error) {

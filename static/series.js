@@ -63,7 +63,15 @@ export async function readPixels(slice, first) {
     : Float32Array.from(values, (v) => (v * slice.slope + slice.inter - first.inter) / first.slope);
 }
 
-async function readStart({ name, size, read }, named) {
+/** A File as a source. */
+export const sourceOf = (file) => ({
+  name: file.name,
+  size: file.size,
+  read: async (n) => new Uint8Array(await file.slice(0, n).arrayBuffer()),
+});
+
+/** What a source says before its pixels; null when it is no DICOM, or holds no picture. */
+export async function readStart({ name, size, read }, named) {
   for (let wanted = FIRST; ; wanted *= 4) {
     const bytes = await read(Math.min(wanted, size));
     if (!isDicom(bytes)) {

@@ -52,6 +52,19 @@ export const REGIONS = {
     'weights of a region and its repeats are added.',
 };
 
+export const FOLDER = {
+  looking: 'Looking through the folder…',
+  empty: 'The folder is empty.',
+  nothing: (all) =>
+    `There is nothing to open: none of ${plural(all, 'file')} in the folder is a PNG, NIfTI or ` +
+    'DICOM picture.',
+  left: (left, all) =>
+    `Left out: ${count(left)} of ${plural(all, 'file')} in the folder (hidden files, DICOMDIR, ` +
+    'and what is no picture).',
+  unread: ([first, ...more]) =>
+    `“${first}”${more.length > 0 ? ` and ${count(more.length)} more` : ''} cannot be read.`,
+};
+
 /** Notes of this page, beside the warnings of the service. */
 export const NOTES = {
   noPicture: {

@@ -6,7 +6,7 @@ import { FormatError } from './nifti.js';
 const LOCAL = 0x04034b50;
 const CENTRAL = 0x02014b50;
 const END = 0x06054b50;
-const MOST_ENTRIES = 16384;
+export const MOST_ENTRIES = 16384;
 
 const TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
   let c = n;
@@ -122,12 +122,13 @@ export async function readZip(zip, most) {
   if (unpacked > most) {
     throw new FormatError('too_large_here', 'The zip holds more than this page unpacks.');
   }
-  // Systems put other things beside the slices.
   return entries.filter(
-    ({ name, path, size }) =>
-      size > 0 && !/^(\.|DICOMDIR$|$)/i.test(name) && !path.includes('__MACOSX/'),
+    ({ name, path, size }) => size > 0 && !isAside(name) && !path.includes('__MACOSX/'),
   );
 }
+
+/** Whether a file or folder of this name is what systems put beside slices. */
+export const isAside = (name) => /^(\.|DICOMDIR$|__MACOSX$|$)/i.test(name);
 
 /** Where the table lies (4.3.16). */
 async function findTable(zip) {

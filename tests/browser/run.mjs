@@ -12,6 +12,7 @@ import './test_stage.mjs';
 import './test_layout.mjs';
 import './test_volume.mjs';
 import './test_dicom.mjs';
+import './test_folders.mjs';
 import './test_overlay.mjs';
 import './test_stream.mjs';
 import './test_shots.mjs';
