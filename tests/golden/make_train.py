@@ -504,8 +504,10 @@ def labelled(seed, height, width, truths=8):
     return np.clip(np.rint(image), 0, 255).astype(np.uint8), labels
 
 
-# name: settings, seed, class, image (seed, height, width). None so far.
-COMMITTED = {}
+# name: settings, seed, class, image (seed, height, width)
+COMMITTED = {
+    "batch": ({"backbone_batch_norm": "batch", "attention_batch_norm": "batch"}, 2, 2, (2, 320, 256)),
+}
 
 
 def committed(only):
