@@ -25,9 +25,10 @@ static ssize_t read_events(void *context, uint64_t position, char *out, size_t r
     (void)position;
     http_no_longer_suspended(state);
     ssize_t n = stream_read(out, room, state->ticket->stream, sleep_until_woken, state);
-    if (n < 0) /* broken off for those who said half a goodbye: it is not whole */
-        return state->ticket->outcome == OUTCOME_GONE ? MHD_CONTENT_READER_END_WITH_ERROR
-                                                      : MHD_CONTENT_READER_END_OF_STREAM;
+    if (n == STREAM_BROKEN)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    if (n == STREAM_END)
+        return MHD_CONTENT_READER_END_OF_STREAM;
     state->ticket->sent += (size_t)n;
     return n;
 }
@@ -117,10 +118,13 @@ double http_stream_expired(struct request_state *state, enum expiry why)
     struct problem problem;
     ticket->outcome = http_outcome(why);
     ticket_expired(ticket, &problem);
-    if (why != EXPIRED_GONE)
-        put_problem(ticket, &problem);
     /* Ended first: what is parked is woken by nobody then, and may be freed. */
-    stream_end(ticket->stream, why == EXPIRED_GONE ? "" : problem_code(problem.kind));
+    if (why == EXPIRED_GONE) { /* or said half a goodbye, and still reads */
+        stream_break(ticket->stream);
+    } else {
+        put_problem(ticket, &problem);
+        stream_end(ticket->stream, problem_code(problem.kind));
+    }
     if (queue_abandon(queue, ticket->job) == JOB_RUNNING)
         ticket_leave_job(ticket);
     return why == EXPIRED_GONE ? 0 : drain(state, now);

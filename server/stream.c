@@ -60,7 +60,7 @@ void stream_put(struct stream *stream, const void *bytes, size_t length)
     pthread_mutex_lock(&stream->lock);
     if (!stream->ended && !stream->closed && length > 0) {
         if (buffer_append(&stream->bytes, bytes, length, NULL) != 0)
-            stream->ended = true; /* the client sees a stream without its last event */
+            stream->ended = stream->broken = true;
         stream->put_ms = clock_ms();
         wake(stream);
     }
@@ -75,16 +75,27 @@ void stream_note(struct stream *stream, int slices, double queue_ms)
     pthread_mutex_unlock(&stream->lock);
 }
 
-void stream_end(struct stream *stream, const char *code)
+static void end(struct stream *stream, const char *code, bool broken)
 {
     pthread_mutex_lock(&stream->lock);
     if (!stream->ended) {
         stream->ended = true;
+        stream->broken = broken;
         stream->code = code;
         stream->parked = NULL;
     }
     wake(stream);
     pthread_mutex_unlock(&stream->lock);
+}
+
+void stream_end(struct stream *stream, const char *code)
+{
+    end(stream, code, false);
+}
+
+void stream_break(struct stream *stream)
+{
+    end(stream, "", true);
 }
 
 bool stream_park(struct stream *stream, struct job *job)
@@ -122,8 +133,8 @@ static void compact(struct stream *stream)
 ssize_t stream_read(void *out, size_t room, struct stream *stream, void (*sleep)(void *context),
                     void *context)
 {
-    ssize_t n = -1;
     pthread_mutex_lock(&stream->lock);
+    ssize_t n = stream->broken ? STREAM_BROKEN : STREAM_END;
     if (waiting(stream) > 0) {
         size_t piece = waiting(stream) < room ? waiting(stream) : room;
         memcpy(out, stream->bytes.bytes + stream->read, piece);

@@ -23,12 +23,15 @@ enum {
     STREAM_PING_MS = 5000, /* longest silence */
 };
 
+enum { STREAM_END = -1, STREAM_BROKEN = -2 }; /* what a read finds instead of bytes */
+
 struct stream {
     atomic_int holders;
     pthread_mutex_t lock; /* of all that follows; taken before the queue's */
     struct buffer bytes;
     size_t read;   /* of bytes */
     bool ended;    /* nothing will be written any more */
+    bool broken;   /* and what was to be the end is missing */
     bool closed;   /* nobody reads any more */
     bool sleeping; /* the reader waits to be woken */
     double put_ms; /* clock_ms() of the last write */
@@ -49,7 +52,7 @@ void stream_release(struct stream *stream); /* NULL is fine */
 
 /* ---- writing ---- */
 
-/* Takes nothing once the stream has ended or nobody reads. Without memory the stream ends. */
+/* Takes nothing once the stream has ended or nobody reads. Without memory the stream breaks. */
 void stream_put(struct stream *stream, const void *bytes, size_t length);
 
 /* What the worker has done so far. */
@@ -57,6 +60,9 @@ void stream_note(struct stream *stream, int slices, double queue_ms);
 
 /* Nothing follows. The first call counts. `code` is static, "" when all went well. */
 void stream_end(struct stream *stream, const char *code);
+
+/* The same where its end is missing, so that whoever still reads does not take it for whole. */
+void stream_break(struct stream *stream);
 
 /* Where too much waits to be read: the running job is parked (true) and not the caller's any more.
  */
@@ -69,7 +75,7 @@ double stream_put_ms(struct stream *stream);
 
 /*
  * Takes up to `room` bytes. 0: there is nothing yet, and `sleep` was called under the lock, so that
- * no wake can come before it; -1: the end.
+ * no wake can come before it; STREAM_END, STREAM_BROKEN: nothing will be any more.
  */
 ssize_t stream_read(void *out, size_t room, struct stream *stream, void (*sleep)(void *context),
                     void *context);
