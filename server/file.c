@@ -1,6 +1,7 @@
 #include "server/file.h"
 
 #include <errno.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,28 +60,27 @@ int file_write(const char *path, const void *bytes, size_t length, struct error 
     return 0;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
 int file_claim(struct file_claims *claims, const char *path, struct error *err)
 {
-    for (size_t i = 0; i < claims->count; i++)
-        if (strcmp(claims->paths[i], path) == 0)
-            return error_set(err, ERR_ARGUMENT,
-                             "%s is there from another file of this name; give them folders of "
-                             "their own",
-                             path);
-    char **larger = realloc(claims->paths, (claims->count + 1) * sizeof *larger);
-    if (larger)
-        claims->paths = larger;
-    char *copy = larger ? strdup(path) : NULL;
-    if (!copy)
-        return error_set(err, ERR_MEMORY, "no memory for the names of files");
-    claims->paths[claims->count++] = copy;
-    return 0;
+    char *name = strdup(path);
+    char **kept = name ? tsearch(name, &claims->names, compare_names) : NULL;
+    if (kept && *kept == name)
+        return 0;
+    free(name);
+    return kept ? error_set(err, ERR_ARGUMENT,
+                            "%s is there from another file of this name; give them folders of "
+                            "their own",
+                            path)
+                : error_set(err, ERR_MEMORY, "no memory for the names of files");
 }
 
 void file_claims_free(struct file_claims *claims)
 {
-    for (size_t i = 0; i < claims->count; i++)
-        free(claims->paths[i]);
-    free(claims->paths);
-    *claims = (struct file_claims){0};
+    tdestroy(claims->names, free);
+    claims->names = NULL;
 }

@@ -21,8 +21,7 @@ int file_check_again(const char *path, struct error *err);
 
 /* The files that a command has written, so that none of them replaces another. */
 struct file_claims {
-    char **paths; /* owned */
-    size_t count;
+    void *names; /* tsearch()'s tree; owned */
 };
 
 /* ERR_ARGUMENT where `path` is taken already; ERR_MEMORY. */
