@@ -227,8 +227,7 @@ static int start_or_resume(struct job *job, struct error *err)
     return 0;
 }
 
-/* What the run is made of, and which class it cannot learn: the name of a column may be misspelt.
- */
+/* What the run is made of, and which class it cannot learn: a column's name may be misspelt. */
 static void say_start(struct job *job)
 {
     static const char *const names[DATASET_CLASSES] = {"control", "common pneumonia", "COVID-19"};

@@ -75,7 +75,7 @@ static char *stream_essence(const struct answer *answer, size_t *length)
     if (!out)
         die("no memory");
     for (json_t *event; (event = next_event(&at)) != NULL; json_decref(event)) {
-        if (event_is(event, "accepted") || event_is(event, "queued") || event_is(event, "ping"))
+        if (event_is(event, "accepted") || event_is(event, "ping"))
             continue;
         forget_what_varies(event);
         json_dumpf(event, out, JSON_SORT_KEYS | JSON_COMPACT);
